@@ -1,0 +1,218 @@
+#include "autograd/node.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static grdi_saved_tensor *saved_tensors(grdi_node *node)
+{
+    return (grdi_saved_tensor *)(node->inputs + node->count);
+}
+
+void grdi_node_free_graph(grdi_node *node)
+{
+    if (!node->derivative)
+        return;
+    for (int i = 0; i < node->kept; i++)
+        grdi_release(saved_tensors(node)[i].tensor);
+    for (int i = 0; i < node->count; i++)
+        grdi_release_local(node->inputs[i]);
+    node->kept = node->count = 0;
+    node->freed = true;
+}
+
+static void node_destroy(void *object)
+{
+    grdi_node *node = object;
+    grdi_node_free_graph(node);
+    grdi_release(node->grad);
+    grdi_free(node, node->bytes);
+}
+
+static const grdi_type node_type = { "graph node", node_destroy };
+
+static grdi_node *node_create(const grdi_derivative *derivative, const grd_tensor *y, int count,
+                              int kept)
+{
+    const size_t attributes = derivative ? derivative->attributes : 0;
+    const size_t bytes = sizeof(grdi_node) + (size_t)count * sizeof(grdi_node *) +
+                         (size_t)kept * sizeof(grdi_saved_tensor) + attributes;
+    grdi_node *node = grdi_allocate(bytes);
+    if (!node)
+        return grdi_fail_memory(derivative ? derivative->op : "require_grad", bytes);
+
+    /* Field by field: clearing the block costs more than the rest of this function. */
+    grdi_object_init(&node->object, &node_type);
+    node->derivative = derivative;
+    node->file = NULL;
+    node->line = node->kept = 0;
+    node->saved_mask = 0;
+    node->count = count;
+    node->dtype = y->array.dtype;
+    node->bytes = bytes;
+    node->freed = false;
+    node->visit = NULL;
+    node->grad = NULL;
+    node->shape.rank = y->array.rank;
+    for (int d = 0; d < y->array.rank; d++)
+        node->shape.size[d] = y->array.dim[d].size;
+    return node;
+}
+
+grdi_node *grdi_leaf_create(const grd_tensor *x)
+{
+    return node_create(NULL, x, 0, 0);
+}
+
+bool grdi_recording(void)
+{
+    return grdi_self.scope && !grdi_self.scope->modes.no_grad;
+}
+
+/* What must be saved for the inputs that require grad; *any tells whether one does. */
+static unsigned saved_for(const grdi_derivative *derivative, const grd_tensor *const inputs[],
+                          int count, bool *any)
+{
+    unsigned mask = 0;
+    *any = false;
+    for (int i = 0; i < count; i++) {
+        if (!inputs[i] || !inputs[i]->history)
+            continue;
+        *any = true;
+        if (i < (int)sizeof derivative->needs)
+            mask |= derivative->needs[i];
+    }
+    return mask;
+}
+
+static void save(grdi_node *node, const grd_tensor *x)
+{
+    saved_tensors(node)[node->kept++] = (grdi_saved_tensor){
+        .tensor = grdi_retain((void *)x),
+        .version = x->storage->version,
+    };
+}
+
+/* Saves y's values without its history: y refers to the node, which must not refer to y. */
+static bool save_output(grdi_node *node, const grd_tensor *y)
+{
+    grd_tensor *alias = grdi_tensor_alias(node->derivative->op, y, &y->array);
+    if (alias)
+        save(node, alias);
+    grdi_release(alias);
+    return alias;
+}
+
+grd_tensor *grdi_record(const grdi_derivative *derivative, grd_tensor *y,
+                        const grd_tensor *const inputs[], int count, const void *attributes)
+{
+    return grdi_record_saving(derivative, y, inputs, count, attributes, NULL, 0);
+}
+
+grd_tensor *grdi_record_saving(const grdi_derivative *derivative, grd_tensor *y,
+                               const grd_tensor *const inputs[], int count, const void *attributes,
+                               const grd_tensor *const extra[], int extras)
+{
+    bool any;
+    if (!y || !grdi_recording())
+        return y;
+    const unsigned mask = saved_for(derivative, inputs, count, &any);
+    if (!any)
+        return y;
+    if (!derivative->backward)
+        return grdi_fail(GRD_ERROR_GRAPH, derivative->op,
+                         "has no derivative, and an input requires grad (use grd_detach)");
+
+    assert(!y->history && count <= GRDI_MAX_INPUTS);
+    grdi_node *node = node_create(derivative, y, count, __builtin_popcount(mask) + extras);
+    if (!node)
+        return NULL;
+    node->saved_mask = mask;
+    for (int i = 0; i < count; i++)
+        node->inputs[i] = inputs[i] ? grdi_retain_local(inputs[i]->history) : NULL;
+    for (int i = 0; i < count; i++)
+        if (mask & GRDI_INPUT(i))
+            save(node, inputs[i]);
+    if (mask & GRDI_OUTPUT && !save_output(node, y)) {
+        grdi_release_local(node);
+        return NULL;
+    }
+    for (int i = 0; i < extras; i++)
+        save(node, extra[i]);
+    if (derivative->attributes)
+        memcpy((void *)grdi_attributes(node), attributes, derivative->attributes);
+    y->history = &node->object;
+    return y;
+}
+
+bool grdi_wants(const grdi_node *node, int input)
+{
+    return node->inputs[input] && node->inputs[input]->visit->wanted;
+}
+
+const grd_shape *grdi_input_shape(const grdi_node *node, int input)
+{
+    return &node->inputs[input]->shape;
+}
+
+const void *grdi_attributes(const grdi_node *node)
+{
+    return saved_tensors((grdi_node *)node) + node->kept;
+}
+
+grd_tensor *grdi_constant(const grd_tensor *like, double value)
+{
+    return grdi_full("constant", &(grd_shape){ 0 }, value, like->array.dtype, grdi_device(like));
+}
+
+static grd_tensor *unchanged(grdi_node *node, int slot, const char *what, int number)
+{
+    const grdi_saved_tensor *saved = &saved_tensors(node)[slot];
+    if (saved->tensor->storage->version == saved->version)
+        return saved->tensor;
+
+    char which[32];
+    snprintf(which, sizeof which, number < 0 ? "%s" : "%s %d", what, number);
+    return grdi_fail(GRD_ERROR_GRAPH, node->derivative->op,
+                     "the saved %s %s was changed in place: expected version %u, found %u", which,
+                     grdi_size_text(saved->tensor).chars, saved->version,
+                     saved->tensor->storage->version);
+}
+
+static int slot_of(const grdi_node *node, unsigned bit)
+{
+    assert(node->saved_mask & bit);
+    return __builtin_popcount(node->saved_mask & (bit - 1));
+}
+
+grd_tensor *grdi_saved(grdi_node *node, int input)
+{
+    return unchanged(node, slot_of(node, GRDI_INPUT(input)), "input", input);
+}
+
+grd_tensor *grdi_saved_extra(grdi_node *node, int i)
+{
+    return unchanged(node, __builtin_popcount(node->saved_mask) + i, "extra", i);
+}
+
+grd_tensor *grdi_saved_output(grdi_node *node)
+{
+    grd_tensor *values = unchanged(node, slot_of(node, GRDI_OUTPUT), "output", -1);
+    if (!values || !grdi_recording())
+        return values;
+    grd_tensor *y = grdi_tensor_view(node->derivative->op, values, &values->array);
+    if (y)
+        y->history = grdi_retain_local(node);
+    return y;
+}
+
+grd_tensor *grd_at(grd_tensor *result, const char *file, int line)
+{
+    if (!result) {
+        grdi_note_site(file, line);
+    } else if (result->history && !grdi_history(result)->file) {
+        grdi_history(result)->file = file;
+        grdi_history(result)->line = line;
+    }
+    return result;
+}

@@ -1,0 +1,99 @@
+/* The tape: a node beside each recorded result, and what a derivative sees of it. */
+#ifndef GRDI_NODE_H
+#define GRDI_NODE_H
+
+#include "tensor/front.h"
+#include <gradus/autograd.h>
+
+typedef struct grdi_node grdi_node;
+
+/* What a gradient needs kept: any of the first 7 inputs, or the output. */
+#define GRDI_INPUT(i) (1u << (i))
+#define GRDI_OUTPUT (1u << 7)
+enum { GRDI_MAX_INPUTS = 16 };
+
+/* An op's derivative. One node has one differentiable output.
+ *
+ * `backward` sets dx[i], in public ops, for every i that grdi_wants; the walk has zeroed dx. It
+ * need not check for errors (they latch, and a NULL dx[i] is one) nor undo broadcasting (the walk
+ * sums dx[i] down to the input's shape). NULL: the op cannot be differentiated, and recording it
+ * fails. */
+typedef struct grdi_derivative {
+    const char *op;
+    unsigned char needs[4]; /* needs[i]: what dx[i] is computed from; saved if input i wants it */
+    size_t attributes;      /* bytes kept for backward, such as a dimension */
+    void (*backward)(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]);
+} grdi_derivative;
+
+/* Returns y, with a node if recording is on and an input requires grad; NULL for a NULL y.
+ * y is fresh: no one else holds it. `inputs` may contain NULL for an absent optional input. */
+grd_tensor *grdi_record(const grdi_derivative *derivative, grd_tensor *y,
+                        const grd_tensor *const inputs[], int count, const void *attributes);
+
+/* The same for a derivative that also needs what is neither input nor output, such as a
+ * log-sum-exp: `extra` tensors, none of them recorded, are saved whenever a node is. */
+grd_tensor *grdi_record_saving(const grdi_derivative *derivative, grd_tensor *y,
+                               const grd_tensor *const inputs[], int count, const void *attributes,
+                               const grd_tensor *const extra[], int extras);
+
+/* For derivatives. */
+bool grdi_wants(const grdi_node *node, int input);
+grd_tensor *grdi_saved(grdi_node *node, int input); /* NULL if it was changed in place since */
+grd_tensor *grdi_saved_output(grdi_node *node);
+grd_tensor *grdi_saved_extra(grdi_node *node, int i);
+const grd_shape *grdi_input_shape(const grdi_node *node, int input); /* of an input it wants */
+const void *grdi_attributes(const grdi_node *node);
+grd_tensor *grdi_constant(const grd_tensor *like,
+                          double value); /* [], of like's dtype and device */
+
+/* A tensor that a node keeps, and its storage's version then. */
+typedef struct grdi_saved_tensor {
+    grd_tensor *tensor;
+    uint32_t version;
+} grdi_saved_tensor;
+
+/* One block holds the node, its inputs, its saved tensors and its attributes, in this order. */
+struct grdi_node {
+    grdi_object object;
+    const grdi_derivative *derivative; /* NULL: a leaf */
+    const char *file;                  /* the forward call's site, if known */
+    int line;
+    int count;                /* of inputs; 0 for a leaf, and for a graph that was freed */
+    int kept;                 /* saved tensors */
+    unsigned saved_mask;      /* which: bits as in `needs` */
+    grd_dtype dtype;          /* of the output, and so of its gradient; so is `shape` */
+    size_t bytes;             /* of the block */
+    grd_tensor *grad;         /* a leaf's collected gradient */
+    struct grdi_visit *visit; /* the innermost walk's, while one is under way */
+    bool freed;
+    grd_shape shape;
+    grdi_node *inputs[];
+};
+
+/* What a walk knows of a node. Apart from the node, so that a walk may run inside another (from a
+ * hook, or to recompute) although both reach the same leaves. */
+typedef struct grdi_visit {
+    grdi_node *node; /* one reference */
+    const void *walk;
+    struct grdi_visit *outer; /* the surrounding walk's visit of this node */
+    struct grdi_visit *next;  /* all visits of this walk */
+    struct grdi_visit *order; /* the ready ones, then the topological order */
+    int pending;              /* consumers whose gradient is still to come */
+    bool root, target, wanted;
+    grd_tensor *dy;        /* the sum so far; owned */
+    grd_tensor *collected; /* a target's or a leaf's result; owned */
+} grdi_visit;
+
+static inline grdi_node *grdi_history(const grd_tensor *x)
+{
+    return (grdi_node *)x->history;
+}
+
+grdi_node *grdi_leaf_create(const grd_tensor *x);
+
+/* Releases what the node keeps; it stays as a tombstone, so that a second walk can say so. */
+void grdi_node_free_graph(grdi_node *node);
+
+bool grdi_recording(void);
+
+#endif

@@ -1,0 +1,158 @@
+/* Gradients: reverse mode over the graph that ops record.
+ *
+ * An op whose input requires grad records a node beside its result. The graph lives as long as its
+ * outputs; a walk frees what it saved unless told to retain it. A leaf's gradient lives with the
+ * leaf, whatever scopes end. A graph belongs to one thread; threads may walk different graphs at
+ * once. */
+#ifndef GRADUS_AUTOGRAD_H
+#define GRADUS_AUTOGRAD_H
+
+#include <gradus/ops.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Makes x, which must not be the result of a recorded op, a leaf that collects a gradient; floating
+ * types only. Returns x. */
+GRD_API grd_tensor *grd_require_grad(grd_tensor *x);
+/* Whether x is such a leaf or depends on one. */
+GRD_API bool grd_tensor_requires_grad(const grd_tensor *x);
+/* The collected gradient: contiguous, x's shape, sharing memory with nothing. Borrowed: it lives
+ * until grd_zero_grad, the next grd_backward or x's end. NULL without an error when there is none
+ * yet. */
+GRD_API const grd_tensor *grd_tensor_grad(const grd_tensor *x);
+/* Drops the collected gradient, also while an error is latched: afterwards there is none.
+ * Optimizers do it after their step. */
+GRD_API void grd_zero_grad(grd_tensor *x);
+/* Collects the gradient of a tensor that is no leaf too. Returns x. */
+GRD_API grd_tensor *grd_retain_grad(grd_tensor *x);
+/* x's values (the same memory) without its graph. */
+GRD_NEW grd_tensor *grd_detach(const grd_tensor *x);
+
+typedef struct grd_backward_options {
+    const grd_tensor *gradient; /* of the root, its shape; NULL: 1, and the root has one element */
+    bool retain_graph;          /* keep the graph for another walk; otherwise it is freed */
+} grd_backward_options;
+
+/* Adds d root / d leaf to the gradient of every leaf that root depends on. GRD_ERROR_GRAPH: nothing
+ * requires a gradient; the graph was freed by an earlier walk; a saved tensor was changed in place.
+ * On an error leaves keep the gradients they had. */
+GRD_API grd_status grd_backward(const grd_tensor *root);
+GRD_API grd_status grd_backward_with(const grd_tensor *root, const grd_backward_options *options);
+
+typedef struct grd_grad_options {
+    grd_list gradients; /* of the outputs; count 0, or a NULL: 1, and that output has one element */
+    bool retain_graph;
+    bool create_graph; /* record the walk, so that the gradients can be differentiated; retains */
+    bool allow_unused; /* an input that no output depends on gets NULL instead of an error */
+} grd_grad_options;
+
+/* gradients[i] = d(sum of outputs) / d inputs[i], for inputs.count tensors, leaves or not; no
+ * leaf's own gradient changes, and on an error gradients are NULL. They belong to the innermost
+ * scope and may share memory: read them, do not write to them. Only this call can create a graph: a
+ * leaf that owned a gradient that depends on the leaf would never be freed. */
+GRD_API grd_status grd_grad(grd_list outputs, grd_list inputs, const grd_grad_options *options,
+                            grd_tensor **gradients);
+
+/* ---- Watching ---- */
+
+/* Called with the gradient of x when backward has it. Returns what takes its place, or NULL to
+ * leave it. */
+typedef grd_tensor *(*grd_gradient_hook)(const grd_tensor *gradient, void *user);
+GRD_API grd_status grd_on_gradient(grd_tensor *x, grd_gradient_hook hook, void *user);
+
+/* One step of a backward walk, shown to whoever steps through it. Borrowed for the call. */
+typedef struct grd_backward_step {
+    const char *op, *name, *file; /* name of the tensor if it has one */
+    int line;
+    int64_t index, total; /* this is step index of total */
+    const grd_tensor *output, *doutput;
+    grd_list inputs, dinputs; /* dinputs: NULL entries where none is needed */
+} grd_backward_step;
+/* false: stop here, backward fails */
+typedef bool (*grd_backward_watch)(const grd_backward_step *step, void *user);
+/* Watches every backward on this thread within the scope. */
+GRD_API grd_status grd_on_backward(grd_scope *scope, grd_backward_watch watch, void *user);
+
+/* ---- Ops of one's own ---- */
+
+typedef struct grd_call grd_call; /* one use of an op: what it saved and its settings */
+typedef struct grd_custom_op {
+    const char *name;
+    /* Makes y from inputs in a scope of its own, unrecorded. NULL after grd_fail. */
+    grd_tensor *(*forward)(grd_call *call, const grd_tensor *const *inputs);
+    /* Fills dinputs[i], in public ops so that it can be differentiated again; an entry left NULL is
+     * a zero gradient. NULL: no derivative, an error at forward time when an input needs one. */
+    void (*backward)(const grd_call *call, const grd_tensor *dy, grd_tensor **dinputs);
+    size_t settings_size; /* bytes copied from grd_custom's settings into the call */
+} grd_custom_op;
+GRD_NEW grd_tensor *grd_custom(const grd_custom_op *op, grd_list inputs, const void *settings);
+/* 0, 1, ... in order; holds on to x */
+GRD_API grd_status grd_call_save(grd_call *call, const grd_tensor *x);
+GRD_API const grd_tensor *grd_call_saved(const grd_call *call, int64_t i);
+GRD_API const grd_tensor *grd_call_input(const grd_call *call, int64_t i);
+GRD_API const void *grd_call_settings(const grd_call *call);
+
+/* A function of tensors, to be differentiated, checked or recomputed. */
+typedef grd_tensor *(*grd_function)(const grd_tensor *const *inputs, void *user);
+/* f(inputs), saving only the inputs and computing f again in backward (torch.utils.checkpoint). */
+GRD_NEW grd_tensor *grd_recompute(grd_function f, void *user, grd_list inputs);
+
+/* ---- Checking ---- */
+
+typedef struct grd_gradcheck_options {
+    double eps, atol, rtol;    /* 0: 1e-6, 1e-5, 1e-3 */
+    double nondet_tol;         /* two backward runs may differ by this much */
+    bool fast;                 /* one random projection instead of every element */
+    struct grd_module *module; /* its parameters are checked too (nn.h) */
+} grd_gradcheck_options;
+
+/* An answer, not an error; it tells of the worst derivative. passed is false too when f failed, and
+ * then the latch is set. */
+typedef struct grd_gradcheck_report {
+    bool passed;      /* |analytic - numeric| <= atol + rtol |numeric| everywhere */
+    int64_t compared; /* derivatives; passed with 0 is impossible */
+    int64_t input;    /* which one, and where in it and in the result */
+    grd_dims index, output;
+    double analytic, numeric, relative_error;
+    /* "d output [1] / d input 0 [2, 3]: analytic 0.5123, numeric 0.5202, relative error 1.5e-02" */
+    char text[256];
+} grd_gradcheck_report;
+
+/* Compares backward with central differences for every floating input, all elements, in f64; f gets
+ * leaf copies of the inputs and runs in a scope of f64 that records. f32 inputs are an error that
+ * says so. */
+GRD_API GRD_MUST_USE grd_gradcheck_report grd_gradcheck(grd_function f, void *user, grd_list inputs,
+                                                        const grd_gradcheck_options *options);
+/* The same for the gradient of the gradient, along one fixed direction of all inputs and of the
+ * result. */
+GRD_API GRD_MUST_USE grd_gradcheck_report grd_gradgradcheck(grd_function f, void *user,
+                                                            grd_list inputs,
+                                                            const grd_gradcheck_options *options);
+
+GRD_API GRD_MUST_USE grd_gradcheck_report grd_at_gradcheck_report(grd_gradcheck_report result,
+                                                                  const char *file, int line);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef GRD_NO_CALL_SITES
+#define grd_require_grad(...) GRD_AT(grd_tensor, grd_require_grad(__VA_ARGS__))
+#define grd_retain_grad(...) GRD_AT(grd_tensor, grd_retain_grad(__VA_ARGS__))
+#define grd_detach(...) grd_at(grd_detach(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_backward(...) grd_at_status(grd_backward(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_backward_with(...) grd_at_status(grd_backward_with(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_grad(...) grd_at_status(grd_grad(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_on_gradient(...) grd_at_status(grd_on_gradient(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_on_backward(...) grd_at_status(grd_on_backward(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_custom(...) grd_at(grd_custom(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_call_save(...) grd_at_status(grd_call_save(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_recompute(...) grd_at(grd_recompute(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_gradcheck(...) grd_at_gradcheck_report(grd_gradcheck(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_gradgradcheck(...)                                                                     \
+    grd_at_gradcheck_report(grd_gradgradcheck(__VA_ARGS__), __FILE__, __LINE__)
+#endif
+
+#endif

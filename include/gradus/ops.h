@@ -1,0 +1,290 @@
+/* Operations: each borrows tensors of any strides and makes a new one (a view where it says so),
+ * owned by the innermost scope.
+ *
+ * Shared rules. Names are PyTorch's. All inputs have one dtype and one device. Two operands
+ * broadcast as PyTorch's: aligned at the last dimension, a size of 1 stretches. A dimension may be
+ * negative and then counts from the end. Every op can be differentiated, again and again, unless it
+ * says "no derivative"; "saves" lists what a graph keeps alive for backward, and only for the
+ * inputs that require grad. _ at the end changes the first argument in place and returns a
+ * status. */
+#ifndef GRADUS_OPS_H
+#define GRADUS_OPS_H
+
+#include <gradus/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Element by element ---- */
+/* y = a + b, y = a b. add saves nothing; mul saves the other input. */
+GRD_NEW grd_tensor *grd_add(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_mul(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_sub(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_div(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_pow(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_maximum(const grd_tensor *a,
+                                const grd_tensor *b); /* a tie shares the gradient, as torch */
+GRD_NEW grd_tensor *grd_minimum(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_add_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_sub_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_mul_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_div_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_pow_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_neg(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_abs(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_square(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_exp(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_log(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_sqrt(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_rsqrt(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_sin(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_cos(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_tanh(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_sigmoid(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_relu(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_gelu(const grd_tensor *x);      /* x Phi(x), by erf */
+GRD_NEW grd_tensor *grd_gelu_tanh(const grd_tensor *x); /* the tanh approximation */
+GRD_NEW grd_tensor *grd_silu(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_clamp(const grd_tensor *x, double low,
+                              double high); /* -INFINITY, INFINITY: no bound */
+
+/* ---- Comparisons and choices: bool results, no derivative ---- */
+GRD_NEW grd_tensor *grd_eq(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_ne(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_lt(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_le(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_gt(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_ge(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_eq_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_ne_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_lt_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_le_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_gt_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_ge_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_logical_and(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_logical_or(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_logical_not(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_isfinite(const grd_tensor *x);
+/* a where condition, else b */
+GRD_NEW grd_tensor *grd_where(const grd_tensor *condition, const grd_tensor *a,
+                              const grd_tensor *b);
+/* value where mask */
+GRD_NEW grd_tensor *grd_masked_fill(const grd_tensor *x, const grd_tensor *mask, double value);
+
+/* ---- Reductions: over all elements to [], or over dims. Empty: sum 0, max an error ---- */
+typedef enum grd_keepdim { GRD_DROP_DIMS, GRD_KEEP_DIMS } grd_keepdim;
+typedef struct grd_values_indices {
+    grd_tensor *values, *indices; /* indices: i64 */
+} grd_values_indices;
+/* The sum of all elements, or along dims (none: all), which then have size 1 or are dropped.
+ * Accumulates in f64. Saves nothing. */
+GRD_NEW grd_tensor *grd_sum(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_sum_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
+GRD_NEW grd_tensor *grd_mean(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_max(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_min(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_mean_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
+GRD_NEW grd_tensor *grd_max_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
+GRD_NEW grd_tensor *grd_min_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
+/* torch: correction 1; layer_norm: 0 */
+GRD_NEW grd_tensor *grd_var_dims(const grd_tensor *x, grd_dims dims, int64_t correction,
+                                 grd_keepdim keep);
+GRD_NEW grd_tensor *grd_all_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep); /* bool */
+GRD_NEW grd_tensor *grd_any_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
+GRD_NEW grd_tensor *grd_argmax(const grd_tensor *x,
+                               int64_t dim); /* i64, the first of equals; no derivative */
+/* The same over several dims (none: all): the position among the elements reduced, row-major. */
+GRD_NEW grd_tensor *grd_argmax_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
+GRD_NEW grd_tensor *grd_cumsum(const grd_tensor *x, int64_t dim);
+GRD_NEW grd_tensor *grd_logsumexp(const grd_tensor *x, int64_t dim, grd_keepdim keep);
+/* y = exp(x - max) / sum(exp(x - max)) along dim. x [any], y the same shape. A row of -inf only
+ * gives NaN, as in PyTorch. Saves y. */
+GRD_NEW grd_tensor *grd_softmax(const grd_tensor *x, int64_t dim);
+GRD_NEW grd_tensor *grd_log_softmax(const grd_tensor *x, int64_t dim);
+GRD_API grd_values_indices grd_topk(const grd_tensor *x, int64_t k,
+                                    int64_t dim); /* largest first */
+
+/* ---- Products ---- */
+/* a (..., M, K), b (..., K, N) -> (..., M, N); leading dimensions broadcast. Transposed views cost
+ * no copy. Floating types that the device has. Saves the other input. */
+GRD_NEW grd_tensor *grd_matmul(const grd_tensor *a, const grd_tensor *b);
+/* (..., in) (out, in) (out) or NULL -> (..., out) */
+GRD_NEW grd_tensor *grd_linear(const grd_tensor *x, const grd_tensor *weight,
+                               const grd_tensor *bias);
+
+/* ---- Views: new tensors on x's memory; a write through one is seen through all ---- */
+GRD_NEW grd_tensor *grd_transpose(const grd_tensor *x, int64_t dim0, int64_t dim1);
+/* x broadcast to shape. */
+GRD_NEW grd_tensor *grd_expand(const grd_tensor *x, grd_shape shape);
+/* one size may be -1; an error where a copy would be needed */
+GRD_NEW grd_tensor *grd_view(const grd_tensor *x, grd_shape shape);
+GRD_NEW grd_tensor *grd_permute(const grd_tensor *x, grd_dims order);
+/* x[start:stop:step]; stop GRD_END: to the end */
+GRD_NEW grd_tensor *grd_slice(const grd_tensor *x, int64_t dim, int64_t start, int64_t stop,
+                              int64_t step);
+/* x[index], the dimension gone */
+GRD_NEW grd_tensor *grd_select(const grd_tensor *x, int64_t dim, int64_t index);
+GRD_NEW grd_tensor *grd_squeeze(const grd_tensor *x, int64_t dim);
+GRD_NEW grd_tensor *grd_unsqueeze(const grd_tensor *x, int64_t dim);
+#define GRD_END INT64_MAX
+/* Fills out with count equal parts (chunk) or parts of the given sizes (split); with NULLs on
+ * failure. */
+GRD_API grd_status grd_chunk(const grd_tensor *x, int64_t count, int64_t dim, grd_tensor **out);
+GRD_API grd_status grd_split(const grd_tensor *x, const int64_t *sizes, int64_t count, int64_t dim,
+                             grd_tensor **out);
+
+/* ---- Rearranging: copies ---- */
+/* The same elements in row-major order under another shape; a view where x's strides allow it. */
+GRD_NEW grd_tensor *grd_reshape(const grd_tensor *x, grd_shape shape);
+/* The same values in another dtype, rounded to nearest. Saves nothing. */
+GRD_NEW grd_tensor *grd_cast(const grd_tensor *x, grd_dtype dtype);
+GRD_NEW grd_tensor *grd_contiguous(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_clone(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_to_device(const grd_tensor *x, const grd_device *device);
+GRD_NEW grd_tensor *grd_cat(grd_list parts, int64_t dim);
+GRD_NEW grd_tensor *grd_stack(grd_list parts, int64_t dim);
+GRD_NEW grd_tensor *grd_roll(const grd_tensor *x, int64_t shift, int64_t dim);
+GRD_NEW grd_tensor *grd_tril(const grd_tensor *x, int64_t diagonal);
+GRD_NEW grd_tensor *grd_triu(const grd_tensor *x, int64_t diagonal);
+
+/* ---- Indices: i64, every one checked before anything is written ---- */
+GRD_NEW grd_tensor *grd_index_select(const grd_tensor *x, int64_t dim, const grd_tensor *index);
+GRD_NEW grd_tensor *grd_gather(const grd_tensor *x, int64_t dim, const grd_tensor *index);
+GRD_NEW grd_tensor *grd_scatter_add(const grd_tensor *x, int64_t dim, const grd_tensor *index,
+                                    const grd_tensor *source);
+GRD_NEW grd_tensor *grd_embedding(const grd_tensor *index,
+                                  const grd_tensor *weight); /* (...) (V, E) -> (..., E) */
+GRD_NEW grd_tensor *grd_one_hot(const grd_tensor *index,
+                                int64_t classes); /* (...) -> i64 (..., classes) */
+
+/* ---- Layers as functions ---- */
+/* over the last dim; weight, bias (E) or NULL */
+GRD_NEW grd_tensor *grd_layer_norm(const grd_tensor *x, const grd_tensor *weight,
+                                   const grd_tensor *bias, double eps);
+GRD_NEW grd_tensor *grd_rms_norm(const grd_tensor *x, const grd_tensor *weight, double eps);
+/* always drops; the module follows train/eval */
+GRD_NEW grd_tensor *grd_dropout(const grd_tensor *x, double p, grd_rng *rng);
+
+/* ---- In place ----
+ * GRD_ERROR_STATE: x requires grad, and no no-grad scope is open. GRD_ERROR_ARGUMENT: x is an
+ * expanded view, whose elements overlap. What a graph saved of x before, its walk will refuse. */
+GRD_API grd_status grd_fill_(grd_tensor *x, double value);
+GRD_API grd_status grd_add_(grd_tensor *x, const grd_tensor *y);
+GRD_API grd_status grd_add_scaled_(grd_tensor *x, const grd_tensor *y,
+                                   double factor); /* x += factor y */
+GRD_API grd_status grd_mul_(grd_tensor *x, const grd_tensor *y);
+GRD_API grd_status grd_mul_scalar_(grd_tensor *x, double factor);
+GRD_API grd_status grd_copy_(grd_tensor *x, const grd_tensor *from);
+
+GRD_API grd_values_indices grd_at_values_indices(grd_values_indices result, const char *file,
+                                                 int line);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef GRD_NO_CALL_SITES
+#define grd_add(...) grd_at(grd_add(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_mul(...) grd_at(grd_mul(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_sub(...) grd_at(grd_sub(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_div(...) grd_at(grd_div(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_pow(...) grd_at(grd_pow(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_maximum(...) grd_at(grd_maximum(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_minimum(...) grd_at(grd_minimum(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_add_scalar(...) grd_at(grd_add_scalar(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_sub_scalar(...) grd_at(grd_sub_scalar(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_mul_scalar(...) grd_at(grd_mul_scalar(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_div_scalar(...) grd_at(grd_div_scalar(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_pow_scalar(...) grd_at(grd_pow_scalar(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_neg(...) grd_at(grd_neg(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_abs(...) grd_at(grd_abs(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_square(...) grd_at(grd_square(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_exp(...) grd_at(grd_exp(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_log(...) grd_at(grd_log(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_sqrt(...) grd_at(grd_sqrt(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_rsqrt(...) grd_at(grd_rsqrt(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_sin(...) grd_at(grd_sin(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_cos(...) grd_at(grd_cos(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_tanh(...) grd_at(grd_tanh(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_sigmoid(...) grd_at(grd_sigmoid(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_relu(...) grd_at(grd_relu(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_gelu(...) grd_at(grd_gelu(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_gelu_tanh(...) grd_at(grd_gelu_tanh(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_silu(...) grd_at(grd_silu(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_clamp(...) grd_at(grd_clamp(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_eq(...) grd_at(grd_eq(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_ne(...) grd_at(grd_ne(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_lt(...) grd_at(grd_lt(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_le(...) grd_at(grd_le(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_gt(...) grd_at(grd_gt(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_ge(...) grd_at(grd_ge(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_eq_scalar(...) grd_at(grd_eq_scalar(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_ne_scalar(...) grd_at(grd_ne_scalar(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_le_scalar(...) grd_at(grd_le_scalar(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_gt_scalar(...) grd_at(grd_gt_scalar(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_lt_scalar(...) grd_at(grd_lt_scalar(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_ge_scalar(...) grd_at(grd_ge_scalar(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_logical_and(...) grd_at(grd_logical_and(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_logical_or(...) grd_at(grd_logical_or(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_logical_not(...) grd_at(grd_logical_not(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_isfinite(...) grd_at(grd_isfinite(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_where(...) grd_at(grd_where(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_masked_fill(...) grd_at(grd_masked_fill(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_sum(...) grd_at(grd_sum(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_sum_dims(...) grd_at(grd_sum_dims(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_mean(...) grd_at(grd_mean(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_max(...) grd_at(grd_max(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_min(...) grd_at(grd_min(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_mean_dims(...) grd_at(grd_mean_dims(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_max_dims(...) grd_at(grd_max_dims(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_min_dims(...) grd_at(grd_min_dims(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_var_dims(...) grd_at(grd_var_dims(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_all_dims(...) grd_at(grd_all_dims(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_any_dims(...) grd_at(grd_any_dims(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_argmax(...) grd_at(grd_argmax(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_argmax_dims(...) grd_at(grd_argmax_dims(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_cumsum(...) grd_at(grd_cumsum(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_logsumexp(...) grd_at(grd_logsumexp(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_softmax(...) grd_at(grd_softmax(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_log_softmax(...) grd_at(grd_log_softmax(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_topk(...) grd_at_values_indices(grd_topk(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_matmul(...) grd_at(grd_matmul(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_linear(...) grd_at(grd_linear(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_transpose(...) grd_at(grd_transpose(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_expand(...) grd_at(grd_expand(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_view(...) grd_at(grd_view(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_permute(...) grd_at(grd_permute(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_slice(...) grd_at(grd_slice(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_select(...) grd_at(grd_select(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_squeeze(...) grd_at(grd_squeeze(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_unsqueeze(...) grd_at(grd_unsqueeze(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_chunk(...) grd_at_status(grd_chunk(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_split(...) grd_at_status(grd_split(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_reshape(...) grd_at(grd_reshape(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_cast(...) grd_at(grd_cast(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_contiguous(...) grd_at(grd_contiguous(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_clone(...) grd_at(grd_clone(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_to_device(...) grd_at(grd_to_device(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_cat(...) grd_at(grd_cat(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_stack(...) grd_at(grd_stack(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_roll(...) grd_at(grd_roll(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_tril(...) grd_at(grd_tril(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_triu(...) grd_at(grd_triu(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_index_select(...) grd_at(grd_index_select(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_gather(...) grd_at(grd_gather(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_scatter_add(...) grd_at(grd_scatter_add(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_embedding(...) grd_at(grd_embedding(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_one_hot(...) grd_at(grd_one_hot(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_layer_norm(...) grd_at(grd_layer_norm(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_rms_norm(...) grd_at(grd_rms_norm(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_dropout(...) grd_at(grd_dropout(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_fill_(...) grd_at_status(grd_fill_(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_add_(...) grd_at_status(grd_add_(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_add_scaled_(...) grd_at_status(grd_add_scaled_(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_mul_(...) grd_at_status(grd_mul_(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_mul_scalar_(...) grd_at_status(grd_mul_scalar_(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_copy_(...) grd_at_status(grd_copy_(__VA_ARGS__), __FILE__, __LINE__)
+#endif
+
+#endif

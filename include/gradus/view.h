@@ -1,0 +1,23 @@
+/* What people look at: tensors drawn in the terminal. */
+#ifndef GRADUS_VIEW_H
+#define GRADUS_VIEW_H
+
+#include <gradus/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Draws a matrix (rows, columns), values 0 to its largest as shades of a block character; a NaN as
+ * "?". Negative values are drawn as 0. GRD_ERROR_SHAPE: not two dimensions. */
+GRD_API grd_status grd_print_matrix(FILE *out, const grd_tensor *matrix);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef GRD_NO_CALL_SITES
+#define grd_print_matrix(...) grd_at_status(grd_print_matrix(__VA_ARGS__), __FILE__, __LINE__)
+#endif
+
+#endif

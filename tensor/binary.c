@@ -1,0 +1,81 @@
+#include "tensor/front.h"
+
+typedef grd_status binary_kernel(grd_device *, const grdi_array *, const grdi_array *,
+                                 const grdi_array *);
+
+/* One loop over all elements: what most calls are. */
+static bool is_flat(const grdi_array *a, const grdi_array *b)
+{
+    bool same = a->rank == b->rank;
+    for (int d = 0; same && d < a->rank; d++)
+        same = a->dim[d].size == b->dim[d].size;
+    return same && grdi_is_contiguous(a) && grdi_is_contiguous(b);
+}
+
+static void flatten(grdi_array *flat, const grdi_array *x, int64_t count)
+{
+    flat->data = x->data;
+    flat->dtype = x->dtype;
+    flat->rank = 1;
+    flat->dim[0] = (grdi_dim){ count, 1 };
+}
+
+static void describe(grdi_array arrays[3], const grd_tensor *x[3], const grd_shape *shape,
+                     bool flat)
+{
+    const int64_t count = grdi_count(&x[0]->array);
+    for (int i = 0; i < 3; i++)
+        if (flat)
+            flatten(&arrays[i], &x[i]->array, count);
+        else
+            arrays[i] = grdi_array_expand(&x[i]->array, shape);
+    if (!flat)
+        grdi_merge(arrays, 3);
+}
+
+static bool common_shape(const char *op, const grd_tensor *a, const grd_tensor *b, grd_shape *shape)
+{
+    const grd_shape of_b = grdi_array_shape(&b->array);
+    *shape = grdi_array_shape(&a->array);
+    if (!grdi_broadcast(shape, &of_b))
+        return grdi_fail(GRD_ERROR_SHAPE, op, "shapes do not broadcast: a is %s, b is %s",
+                         grdi_size_text(a).chars, grdi_size_text(b).chars);
+    return true;
+}
+
+static grd_tensor *binary(const char *op, binary_kernel *kernel, const grd_tensor *a,
+                          const grd_tensor *b)
+{
+    if (!grdi_same_kind(op, a, b))
+        return NULL;
+    const bool flat = is_flat(&a->array, &b->array);
+    grd_shape shape;
+    if (flat)
+        shape = grdi_array_shape(&a->array);
+    else if (!common_shape(op, a, b, &shape))
+        return NULL;
+
+    grd_device *device = grdi_device(a);
+    grd_tensor *y = grdi_tensor_create(op, &shape, a->array.dtype, device);
+    if (!y)
+        return NULL;
+    grdi_array arrays[3];
+    describe(arrays, (const grd_tensor *[]){ y, a, b }, &shape, flat);
+    const grd_status status =
+        kernel ? kernel(device, &arrays[0], &arrays[1], &arrays[2]) : GRD_ERROR_UNSUPPORTED;
+    return grdi_launched(status, op, a->array.dtype, device) == GRD_OK ? y : NULL;
+}
+
+grd_tensor *grdi_add(const grd_tensor *a, const grd_tensor *b)
+{
+    if (!a || !b)
+        return grdi_fail_null("add");
+    return binary("add", grdi_device(a)->kernels->add, a, b);
+}
+
+grd_tensor *grdi_mul(const grd_tensor *a, const grd_tensor *b)
+{
+    if (!a || !b)
+        return grdi_fail_null("mul");
+    return binary("mul", grdi_device(a)->kernels->mul, a, b);
+}

@@ -1,0 +1,28 @@
+/* Front ends without gradients: what the public functions of the same name compute. They check,
+ * infer the shape, allocate and launch; NULL with an error latched. Families as in the files. */
+#ifndef GRDI_FRONT_H
+#define GRDI_FRONT_H
+
+#include "tensor/tensor.h"
+
+/* binary.c */
+grd_tensor *grdi_add(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_mul(const grd_tensor *a, const grd_tensor *b);
+
+/* matmul.c */
+grd_tensor *grdi_matmul(const grd_tensor *a, const grd_tensor *b);
+
+/* softmax.c */
+grd_tensor *grdi_softmax(const grd_tensor *x, int64_t dim);
+
+/* sum.c */
+grd_tensor *grdi_sum(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
+
+/* view.c */
+grd_tensor *grdi_reshape(const grd_tensor *x, const grd_shape *shape);
+grd_tensor *grdi_transpose(const grd_tensor *x, int64_t dim0, int64_t dim1);
+grd_tensor *grdi_expand(const grd_tensor *x, const grd_shape *shape);
+grd_tensor *grdi_cast(const grd_tensor *x, grd_dtype dtype);
+grd_tensor *grdi_copy(const grd_tensor *x); /* contiguous, on memory of its own */
+
+#endif

@@ -1,0 +1,143 @@
+/* What everything stands on: the thread's state, host memory, counted objects, scopes, failures. */
+#ifndef GRDI_OBJECT_H
+#define GRDI_OBJECT_H
+
+#include <gradus/tensor.h>
+#include <stdatomic.h>
+
+/* A counted object: the first member of every tensor, storage and graph node (and of modules and
+ * generators, which also live in scopes). */
+typedef struct grdi_type {
+    const char *name;
+    void (*destroy)(void *object); /* releases what it refers to and frees it; never fails */
+} grdi_type;
+
+typedef struct grdi_object {
+    atomic_int references;
+    const grdi_type *type;
+    grd_scope *_Atomic scope; /* the scope that holds one of the references, or NULL */
+    struct grdi_object *next; /* in that scope's list, later in the list of the dead */
+} grdi_object;
+
+void grdi_object_init(grdi_object *object, const grdi_type *type); /* with one reference */
+
+static inline void *grdi_retain(void *object) /* NULL gives NULL */
+{
+    if (object)
+        atomic_fetch_add_explicit(&((grdi_object *)object)->references, 1, memory_order_relaxed);
+    return object;
+}
+
+/* The same for objects that only one thread at a time uses, such as graph nodes: not atomic. */
+static inline void *grdi_retain_local(void *object)
+{
+    atomic_int *references = object ? &((grdi_object *)object)->references : NULL;
+    if (references)
+        atomic_store_explicit(references,
+                              atomic_load_explicit(references, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
+    return object;
+}
+
+/* Destroys an object without references, and what dies by it, in a loop instead of by recursion:
+ * so a chain of any length can be released. */
+void grdi_bury(grdi_object *object);
+
+static inline void grdi_release(void *object) /* NULL does nothing */
+{
+    grdi_object *released = object;
+    if (!released)
+        return;
+    /* A sole owner need not pay for an atomic read-modify-write. */
+    if (atomic_load_explicit(&released->references, memory_order_acquire) == 1 ||
+        atomic_fetch_sub_explicit(&released->references, 1, memory_order_acq_rel) == 1)
+        grdi_bury(released);
+}
+
+static inline void grdi_release_local(void *object)
+{
+    grdi_object *released = object;
+    if (!released)
+        return;
+    const int references = atomic_load_explicit(&released->references, memory_order_relaxed);
+    if (references == 1)
+        grdi_bury(released);
+    else
+        atomic_store_explicit(&released->references, references - 1, memory_order_relaxed);
+}
+
+/* What holds inside a scope. Inner scopes start with it, and it ends with the scope that set it. */
+typedef struct grdi_modes {
+    grd_device *device;
+    grd_dtype dtype;
+    bool no_grad, anomaly;
+} grdi_modes;
+
+struct grd_scope {
+    grd_scope *parent; /* on the thread's stack, or the next of the detached */
+    grdi_object *objects;
+    grdi_modes modes;
+    bool pooled;
+};
+
+/* For a scope in the caller's frame, which costs no allocation; its modes may be changed. Ended by
+ * grd_scope_end. */
+void grdi_scope_open(grd_scope *scope);
+
+/* Hands the caller's reference to the innermost scope; there must be one. */
+void grdi_scope_own(grdi_object *object);
+
+/* Host memory, aligned to 64 bytes. NULL when there is none; free takes the size asked for. */
+void *grdi_allocate(size_t bytes);
+void grdi_free(void *block, size_t bytes);
+
+/* Latches a failure, unless one is latched already, and returns NULL. */
+void *grdi_fail(grd_status status, const char *op, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void *grdi_fail_memory(const char *op, size_t bytes);
+void *grdi_fail_null(const char *op);
+
+/* Appends " (during ...)" to what was latched last. */
+void grdi_error_context(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Gives the latched failure a call site, if it has none. */
+void grdi_note_site(const char *file, int line);
+
+/* The last failure, latched or taken. */
+typedef struct grdi_error {
+    grd_status status;
+    const char *op;
+    const char *file;
+    int line;
+    struct grdi_words *words; /* NULL if there was no memory for them: the status speaks */
+} grdi_error;
+
+/* Small, so that the library can be loaded at run time; never NULL, so that errors can always be
+ * recorded. What is big hangs off it. */
+typedef struct grdi_thread {
+    grd_status latched;
+    grd_scope *scope;
+    grdi_object *dead;
+    bool burying;
+    grdi_error error;
+    struct grdi_cache *cache;
+} grdi_thread;
+
+extern _Thread_local grdi_thread grdi_self
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* The latch holds where work starts, and nowhere else:
+ *
+ * - a tensor that is made (may_make in tensor.c), so every op;
+ * - a write in place (grdi_may_write);
+ * - a walk, a check of gradients, a read, marking a leaf.
+ *
+ * Past those a NULL is a failure of this very call. Functions that return a status return the
+ * latched one, grdi_self.latched, which is GRD_OK exactly when they did their work. Scopes, counts
+ * and freeing never ask. */
+static inline bool grdi_latched(void)
+{
+    return __builtin_expect(grdi_self.latched != GRD_OK, 0);
+}
+
+#endif

@@ -1,0 +1,97 @@
+/* The tensor, and what its front ends share. */
+#ifndef GRDI_TENSOR_H
+#define GRDI_TENSOR_H
+
+#include "tensor/backend.h"
+#include "tensor/object.h"
+#include <gradus/ops.h>
+
+/* A device's memory, shared by all views of it. */
+typedef struct grdi_storage {
+    grdi_object object;
+    grd_device *device;
+    void *data; /* NULL when bytes == 0 */
+    size_t bytes;
+    uint32_t version; /* counts writes in place */
+} grdi_storage;
+
+struct grd_tensor {
+    grdi_object object;
+    atomic_int keeps; /* by the user: each is one reference */
+    grdi_storage *storage;
+    grdi_object *history; /* how it was computed, for whoever needs that; NULL: no one does */
+    grdi_array array;
+};
+
+/* A tensor with fresh, unset memory, owned by the innermost scope. */
+grd_tensor *grdi_tensor_create(const char *op, const grd_shape *shape, grd_dtype dtype,
+                               grd_device *device);
+
+/* A tensor on x's storage, owned by the innermost scope; `array` describes its elements. */
+grd_tensor *grdi_tensor_view(const char *op, const grd_tensor *x, const grdi_array *array);
+
+/* The same, owned by the caller alone. */
+grd_tensor *grdi_tensor_alias(const char *op, const grd_tensor *x, const grdi_array *array);
+
+static inline grd_device *grdi_device(const grd_tensor *x)
+{
+    return x->storage->device;
+}
+
+/* A tensor filled with `value`, whatever the scope's dtype and device. */
+grd_tensor *grdi_full(const char *op, const grd_shape *shape, double value, grd_dtype dtype,
+                      grd_device *device);
+
+/* Whether op may change x in place; counts the change. False with an error latched. */
+bool grdi_may_write(const char *op, grd_tensor *x);
+
+/* Runs a kernel: GRDI_LAUNCH(device, softmax, dtype, (device, &y, &x)) is its status, and a
+ * failure is latched as the op's. */
+#define GRDI_LAUNCH(device, kernel, dtype, arguments)                                              \
+    grdi_launched((device)->kernels->kernel ? (device)->kernels->kernel arguments                  \
+                                            : GRD_ERROR_UNSUPPORTED,                               \
+                  #kernel, dtype, device)
+grd_status grdi_launched(grd_status status, const char *op, grd_dtype dtype,
+                         const grd_device *device);
+
+/* shape.c: descriptions of arrays. Functions that return false or NULL have latched the error. */
+
+typedef struct grdi_text {
+    char chars[160];
+} grdi_text;
+
+const char *grdi_dtype_name(grd_dtype dtype);
+size_t grdi_dtype_size(grd_dtype dtype);
+grdi_text grdi_shape_text(const grd_shape *shape);
+grdi_text grdi_size_text(const grd_tensor *x); /* "[4, 8]" */
+
+grd_shape grdi_array_shape(const grdi_array *x);
+int64_t grdi_count(const grdi_array *x);
+bool grdi_shape_equal(const grd_shape *a, const grd_shape *b);
+bool grdi_has_shape(const grdi_array *x, const grd_shape *shape);
+bool grdi_is_contiguous(const grdi_array *x);
+
+/* Checks rank and sizes and gives the element and byte count, which fit 63 bits. */
+bool grdi_shape_bytes(const char *op, const grd_shape *shape, grd_dtype dtype, size_t *bytes);
+
+/* A contiguous array of this shape, without data. */
+void grdi_array_init(grdi_array *x, const grd_shape *shape, grd_dtype dtype);
+
+/* Maps -rank..rank-1 to 0..rank-1. */
+bool grdi_resolve_dim(const char *op, const grd_tensor *x, int64_t dim, int *resolved);
+
+/* The same as a set of bits; no dims at all mean every dimension. */
+bool grdi_dim_bits(const char *op, const grd_tensor *x, const grd_dims *dims, unsigned *bits);
+
+bool grdi_same_kind(const char *op, const grd_tensor *a, const grd_tensor *b); /* dtype, device */
+
+/* The common shape of the first `ranks` dimensions; false without an error if there is none. */
+bool grdi_broadcast(grd_shape *shape, const grd_shape *other);
+
+/* x with stride 0 where it is stretched to `shape`, which it must broadcast to. */
+grdi_array grdi_array_expand(const grdi_array *x, const grd_shape *shape);
+
+/* Merges dimensions that are adjacent in all `count` arrays (of the same sizes), for long loops. */
+void grdi_merge(grdi_array arrays[], int count);
+
+#endif

@@ -1,0 +1,253 @@
+/* Every row of the table of op cases, in every way that a test can hold for all ops. */
+#include "tests/fake_device.h"
+#include "tests/op_cases.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+/* A value of this kind; `random` is in -1..1. */
+static double value_of(const op_case *c, int input, double random, long element)
+{
+    switch (c->kind[input]) {
+    case POSITIVE:
+        return 0.2 + fabs(random);
+    case APART:
+        return (double)(element * 7 % 61 - 30) / 20 + 0.02 + 0.01 * random / 2;
+    case INDEX:
+        return floor((random + 1) / 2 * (double)c->limit);
+    case BOOL:
+        return random > 0;
+    default:
+        return random;
+    }
+}
+
+static void make_plain(plain *x, const op_case *c, int input, unsigned seed)
+{
+    const grd_shape *shape = &c->shape[input];
+    long count = 1;
+    x->rank = (int)shape->rank;
+    for (int d = 0; d < shape->rank; d++)
+        count *= x->size[d] = (long)shape->size[d];
+    for (long i = 0; i < count; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        x->value[i] = value_of(c, input, (double)(seed >> 8) / (1 << 23) - 1, i);
+    }
+}
+
+static int64_t elements(const grd_shape *shape)
+{
+    int64_t count = 1;
+    for (int d = 0; d < shape->rank; d++)
+        count *= shape->size[d];
+    return count;
+}
+
+/* x in memory whose last two dimensions lie swapped: what a transposed view of it restores. */
+static grd_tensor *from_plain(const plain *x, const grd_shape *shape, grd_dtype dtype, bool swapped)
+{
+    double f64[MAX_ELEMENTS];
+    const int64_t count = elements(shape);
+    const int64_t columns = swapped ? shape->size[shape->rank - 1] : 1;
+    const int64_t rows = swapped ? shape->size[shape->rank - 2] : 1;
+    grd_shape stored = *shape;
+    if (swapped) {
+        stored.size[shape->rank - 1] = rows;
+        stored.size[shape->rank - 2] = columns;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t in = i % (rows * columns);
+        const int64_t to = i - in + in % columns * rows + in / columns;
+        f64[swapped ? to : i] = x->value[i];
+    }
+    return grd_cast(grd_from_f64(f64, count, stored), dtype);
+}
+
+static bool can_swap(const grd_shape *shape)
+{
+    return shape->rank >= 2 && elements(shape) > 0;
+}
+
+static void make_inputs(const op_case *c, plain plains[], const grd_tensor *x[], grd_dtype dtype,
+                        bool swapped)
+{
+    for (int i = 0; i < c->inputs; i++) {
+        const bool swap = swapped && can_swap(&c->shape[i]);
+        const grd_dtype own = c->kind[i] == INDEX ? GRD_I64 : c->kind[i] == BOOL ? GRD_BOOL : dtype;
+        make_plain(&plains[i], c, i, (unsigned)i + 7);
+        x[i] = from_plain(&plains[i], &c->shape[i], own, swap);
+    }
+}
+
+typedef struct setting {
+    const op_case *c;
+    bool swapped;
+} setting;
+
+static grd_tensor *run_case(const grd_tensor *const *inputs, void *user)
+{
+    const setting *s = user;
+    const grd_tensor *x[MAX_INPUTS];
+    for (int i = 0; i < s->c->inputs; i++)
+        x[i] =
+            s->swapped && can_swap(&s->c->shape[i]) ? grd_transpose(inputs[i], -1, -2) : inputs[i];
+    return s->c->run(x);
+}
+
+static void expect_values(const op_case *c, const grd_tensor *y, const plain *expected,
+                          double allowed)
+{
+    double values[MAX_ELEMENTS];
+    const grd_shape shape = grd_tensor_shape(y);
+    const int64_t count = grd_tensor_count(y);
+    cr_assert(y, "%s: %s", c->name, grd_error_message());
+    cr_assert_eq(shape.rank, expected->rank, "%s: rank %d", c->name, (int)shape.rank);
+    for (int64_t d = 0; d < shape.rank; d++)
+        cr_assert_eq(shape.size[d], expected->size[d], "%s: size %d", c->name, (int)d);
+    cr_assert_eq(grd_read_f64(y, values, count), GRD_OK, "%s", grd_error_message());
+    for (int64_t i = 0; i < count; i++)
+        cr_assert(fabs(values[i] - expected->value[i]) <= allowed, "%s[%d]: %.17g, not %.17g",
+                  c->name, (int)i, values[i], expected->value[i]);
+}
+
+typedef struct way {
+    grd_dtype dtype;
+    grd_device *device;
+    bool swapped;
+} way;
+
+static void compare_one(const op_case *c, const way *how)
+{
+    static plain plains[MAX_INPUTS], expected;
+    grd_scope *scope =
+        grd_scope_begin_with(&(grd_scope_options){ .dtype = how->dtype, .device = how->device });
+    const grd_tensor *x[MAX_INPUTS];
+    setting s = { c, how->swapped };
+    make_inputs(c, plains, x, how->dtype, how->swapped);
+    c->reference(plains, &expected);
+    const double in_f32 = c->f32_error > 0 ? c->f32_error : 2e-6;
+    expect_values(c, run_case(x, &s), &expected, how->dtype == GRD_F64 ? 1e-13 : in_f32);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s: %s", c->name, grd_error_message());
+}
+
+static void compare_all(grd_dtype dtype, grd_device *device, bool swapped)
+{
+    const way how = { dtype, device, swapped };
+    for (int f = 0; f < op_family_count; f++)
+        for (int i = 0; i < op_families[f]->count; i++)
+            compare_one(&op_families[f]->cases[i], &how);
+}
+
+Test(ops, agree_with_the_reference)
+{
+    compare_all(GRD_F64, NULL, false);
+    compare_all(GRD_F32, NULL, false);
+}
+
+Test(ops, agree_on_views)
+{
+    compare_all(GRD_F64, NULL, true);
+}
+
+Test(ops, agree_on_another_device)
+{
+    compare_all(GRD_F64, fake_device(), false);
+    compare_all(GRD_F64, fake_device(), true);
+}
+
+typedef grd_gradcheck_report checker(grd_function, void *, grd_list, const grd_gradcheck_options *);
+
+static void check_one(checker *check, const op_case *c, const way *how)
+{
+    static plain plains[MAX_INPUTS];
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .device = how->device });
+    const grd_tensor *x[MAX_INPUTS];
+    setting s = { c, how->swapped };
+    make_inputs(c, plains, x, GRD_F64, how->swapped);
+    const grd_gradcheck_report report = check(run_case, &s, (grd_list){ c->inputs, x }, NULL);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s: %s", c->name, grd_error_message());
+    cr_assert(report.passed || !report.compared, "%s: %s", c->name, report.text);
+}
+
+static void check_all(checker *check, grd_device *device, bool swapped)
+{
+    const way how = { GRD_F64, device, swapped };
+    for (int f = 0; f < op_family_count; f++)
+        for (int i = 0; i < op_families[f]->count; i++)
+            if (!op_families[f]->cases[i].no_derivative)
+                check_one(check, &op_families[f]->cases[i], &how);
+}
+
+Test(ops, gradcheck)
+{
+    check_all(grd_gradcheck, NULL, false);
+    check_all(grd_gradcheck, NULL, true);
+    check_all(grd_gradcheck, fake_device(), true);
+}
+
+Test(ops, gradgradcheck)
+{
+    check_all(grd_gradgradcheck, NULL, false);
+    check_all(grd_gradgradcheck, NULL, true);
+}
+
+static void expect_refused(const bad_case *bad)
+{
+    grd_scope *scope = grd_scope_begin();
+    const grd_tensor *x[] = { grd_ones(bad->shape[0]), grd_ones(bad->shape[1]) };
+    cr_assert_null(bad->run(x), "%s", bad->message);
+    const char *message = grd_error_message(), *site = strstr(message, " at ");
+    cr_assert(site && strstr(site, ".c:"), "no call site: %s", message);
+    cr_assert_eq(strncmp(message, bad->message, (size_t)(site - message)), 0, "%s", message);
+    cr_assert_eq(strlen(bad->message), (size_t)(site - message), "%s", message);
+    cr_assert_eq(grd_scope_end(scope), grd_error_take());
+}
+
+Test(ops, bad_input_is_named)
+{
+    for (int f = 0; f < op_family_count; f++)
+        for (int i = 0; i < op_families[f]->bad_count; i++)
+            expect_refused(&op_families[f]->bad[i]);
+}
+
+static bool has_case(const char *kernel)
+{
+    for (int f = 0; f < op_family_count; f++)
+        for (int i = 0; i < op_families[f]->count; i++)
+            if (strcmp(op_families[f]->cases[i].kernel, kernel) == 0)
+                return true;
+    return false;
+}
+
+Test(ops, every_kernel_has_a_case)
+{
+    static const char *const kernels[] = {
+#define KERNEL(name, parameters, arguments) #name,
+#include "tensor/kernels.def"
+#undef KERNEL
+    };
+    for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; k++)
+        cr_assert(has_case(kernels[k]), "no case in tests/ops/ for the kernel %s", kernels[k]);
+}
+
+Test(ops, a_missing_kernel_is_an_error)
+{
+    grd_device *device = fake_device_without_softmax();
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .device = device });
+    cr_assert(!grd_device_supports(device, "softmax") && grd_device_supports(device, "matmul"));
+    cr_assert_null(grd_softmax(grd_ones(GRD_SHAPE(2, 2)), 0));
+    cr_assert_eq(grd_scope_end(scope), GRD_ERROR_UNSUPPORTED);
+    cr_assert(strstr(grd_error_message(), "softmax: f32 is not supported on fake"));
+}
+
+Test(ops, bf16_is_stored_and_computed_in_f32)
+{
+    grd_scope *scope = grd_scope_begin();
+    const grd_tensor *sum =
+        grd_add(grd_cast(grd_scalar(1), GRD_BF16), grd_cast(grd_scalar(1. / 128), GRD_BF16));
+    cr_assert_eq(grd_item(sum), 1 + 1. / 128);
+    const double tie = grd_item(grd_add(sum, grd_cast(grd_scalar(1. / 256), GRD_BF16)));
+    cr_assert_eq(tie, 1 + 2. / 128, "ties go to even: %.9g", tie);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
