@@ -8,8 +8,9 @@
 extern "C" {
 #endif
 
-/* Draws a matrix (rows, columns), values 0 to its largest as shades of a block character; a NaN as
- * "?". Negative values are drawn as 0. GRD_ERROR_SHAPE: not two dimensions. */
+/* Draws a matrix (rows, columns), a line a row: values from 0 to the largest as ever darker blocks,
+ * a NaN as "??", what is 0 or less as a blank; then sizes and the largest value. GRD_ERROR_SHAPE:
+ * not two dimensions. */
 GRD_API grd_status grd_print_matrix(FILE *out, const grd_tensor *matrix);
 
 #ifdef __cplusplus
