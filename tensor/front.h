@@ -11,12 +11,14 @@ grd_tensor *grdi_mul(const grd_tensor *a, const grd_tensor *b);
 
 /* matmul.c */
 grd_tensor *grdi_matmul(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_linear(const grd_tensor *x, const grd_tensor *weight, const grd_tensor *bias);
 
 /* softmax.c */
 grd_tensor *grdi_softmax(const grd_tensor *x, int64_t dim);
 
 /* sum.c */
 grd_tensor *grdi_sum(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
+grd_tensor *grdi_mean(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
 
 /* view.c */
 grd_tensor *grdi_reshape(const grd_tensor *x, const grd_shape *shape);

@@ -16,6 +16,54 @@ static void sum_outer_reference(const plain x[], plain *y)
         y->value[i / size[2] % size[1]] += x[0].value[i];
 }
 
+/* What x's sum becomes in a mean, where the sum is y. */
+static void divide(const plain x[], plain *y)
+{
+    const double each = (double)count_of(&x[0]) / (double)count_of(y);
+    for (long i = 0; i < count_of(y); i++)
+        y->value[i] /= each;
+}
+
+static void mean_reference(const plain x[], plain *y)
+{
+    sum_reference(x, y);
+    divide(x, y);
+}
+
+static void mean_outer_reference(const plain x[], plain *y)
+{
+    sum_outer_reference(x, y);
+    divide(x, y);
+}
+
+static void mean_kept_reference(const plain x[], plain *y)
+{
+    mean_outer_reference(x, y);
+    *y = (plain){ .rank = 3,
+                  .size = { 1, y->size[0], 1 },
+                  .value = { y->value[0], y->value[1], y->value[2] } };
+}
+
+static grd_tensor *run_mean(const grd_tensor *const x[])
+{
+    return grd_mean(x[0]);
+}
+
+static grd_tensor *run_mean_outer(const grd_tensor *const x[])
+{
+    return grd_mean_dims(x[0], GRD_DIMS(0, -1), GRD_DROP_DIMS);
+}
+
+static grd_tensor *run_mean_kept(const grd_tensor *const x[])
+{
+    return grd_mean_dims(x[0], GRD_DIMS(0, -1), GRD_KEEP_DIMS);
+}
+
+static grd_tensor *run_mean_of_integers(const grd_tensor *const x[])
+{
+    return grd_mean(grd_cast(x[0], GRD_I64));
+}
+
 static grd_tensor *run_sum(const grd_tensor *const x[])
 {
     return grd_sum(x[0]);
@@ -36,10 +84,14 @@ static const op_case cases[] = {
     { "sum", "sum", run_sum, sum_reference, 1, { S2(3, 4) } },
     { "sum, dims 0 and 2", "sum", run_sum_outer, sum_outer_reference, 1, { S3(2, 3, 4) } },
     { "sum, empty", "sum", run_sum, sum_reference, 1, { S2(0, 4) } },
+    { "mean", "sum", run_mean, mean_reference, 1, { S2(3, 4) } },
+    { "mean, dims 0 and 2", "sum", run_mean_outer, mean_outer_reference, 1, { S3(2, 3, 4) } },
+    { "mean, dims kept", "sum", run_mean_kept, mean_kept_reference, 1, { S3(2, 3, 4) } },
 };
 
 static const bad_case bad[] = {
     { "sum: dimension -1 is given twice", run_sum_twice, { S2(2, 3) } },
+    { "mean: i64 has no mean (grd_cast it to f32 or f64)", run_mean_of_integers, { S2(2, 3) } },
 };
 /* clang-format on */
 
