@@ -103,10 +103,10 @@ typedef struct grd_maybe_real {
 /* What holds inside a scope. Zero: as in the scope around it; outermost: f32, cpu, gradients
  * recorded. */
 typedef struct grd_scope_options {
-    grd_dtype dtype;     /* of new floating tensors and parameters: GRD_F32 or GRD_F64 */
-    grd_device *device;  /* of new tensors and parameters */
-    bool no_grad;        /* record nothing for backward (torch.no_grad) */
-    bool anomaly;        /* check values and gradients for NaN, name the op that made the first */
+    grd_dtype dtype;    /* of new floating tensors and parameters: GRD_F32 or GRD_F64 */
+    grd_device *device; /* of new tensors and parameters */
+    bool no_grad;       /* record nothing for backward (torch.no_grad) */
+    bool anomaly;       /* check values and gradients for NaN, name the op that made the first */
 } grd_scope_options;
 
 /* Opens a scope on this thread, also while an error is latched. NULL only if memory ran out or the
@@ -148,6 +148,15 @@ GRD_API bool grd_cuda_available(void);
 GRD_API grd_status grd_device_set_threads(grd_device *device, int count);
 /* Whether a kernel of kernels.def exists there: ask before, instead of failing during. */
 GRD_API bool grd_device_supports(const grd_device *device, const char *kernel);
+
+/* How the processor computes; the strings are the library's. */
+typedef struct grd_cpu_info {
+    const char *instruction_set; /* of the kernels' loops: "avx512"; GRADUS_CPU caps it */
+    const char *blas;            /* "OpenBLAS 0.3.21 DYNAMIC_ARCH ..." */
+    const char *blas_core;       /* what BLAS tuned itself for: "SkylakeX" */
+    int threads;                 /* that one op may use */
+} grd_cpu_info;
+GRD_API grd_cpu_info grd_cpu_describe(void);
 
 /* Host memory is taken in blocks aligned to 64 bytes and kept for reuse. `release` gets the size
  * that `allocate` was asked for. Both may be called from any thread. */
