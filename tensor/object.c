@@ -40,6 +40,13 @@ void grdi_scope_open(grd_scope *scope)
     grdi_self.scope = scope;
 }
 
+bool grdi_may_make(const char *op)
+{
+    if (!grdi_self.scope)
+        grdi_fail(GRD_ERROR_SCOPE, op, "no scope is open (call grd_scope_begin first)");
+    return !grdi_latched();
+}
+
 void grdi_scope_own(grdi_object *object)
 {
     grd_scope *scope = grdi_self.scope;

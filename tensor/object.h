@@ -84,6 +84,10 @@ struct grd_scope {
  * grd_scope_end. */
 void grdi_scope_open(grd_scope *scope);
 
+/* Whether op may make an object: nothing is latched, and a scope is open; or an error is latched.
+ */
+bool grdi_may_make(const char *op);
+
 /* Hands the caller's reference to the innermost scope; there must be one. */
 void grdi_scope_own(grdi_object *object);
 
@@ -128,7 +132,7 @@ extern _Thread_local grdi_thread grdi_self
 
 /* The latch holds where work starts, and nowhere else:
  *
- * - a tensor that is made (may_make in tensor.c), so every op;
+ * - an object that is made (grdi_may_make), so every op;
  * - a write in place (grdi_may_write);
  * - a walk, a check of gradients, a read, marking a leaf.
  *

@@ -1,0 +1,10 @@
+/* What the tests of modules and optimizers share. */
+#ifndef TESTS_NN_EXPECT_H
+#define TESTS_NN_EXPECT_H
+
+#include <gradus/gradus.h>
+
+/* Takes the latched error, which must have this status and this text in its message. */
+void expect_error(grd_status status, const char *text);
+
+#endif
