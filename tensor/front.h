@@ -15,6 +15,11 @@ grd_tensor *grdi_linear(const grd_tensor *x, const grd_tensor *weight, const grd
 
 /* softmax.c */
 grd_tensor *grdi_softmax(const grd_tensor *x, int64_t dim);
+grd_tensor *grdi_log_softmax(const grd_tensor *x, int64_t dim);
+grd_tensor *grdi_logsumexp(const grd_tensor *x, int64_t dim, grd_keepdim keep);
+/* dx from the results y; dim as it was given to the op. */
+grd_tensor *grdi_softmax_backward(const grd_tensor *y, const grd_tensor *dy, int64_t dim);
+grd_tensor *grdi_log_softmax_backward(const grd_tensor *y, const grd_tensor *dy, int64_t dim);
 
 /* sum.c */
 grd_tensor *grdi_sum(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);

@@ -6,12 +6,8 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[GRD_DTYPE_COUNT] = {
-    [GRD_F32] = { "f32", 4 },
-    [GRD_F64] = { "f64", 8 },
-    [GRD_F16] = { "f16", 2 },
-    [GRD_BF16] = { "bf16", 2 },
-    [GRD_I64] = { "i64", 8 },
-    [GRD_BOOL] = { "bool", sizeof(bool) },
+    [GRD_F32] = { "f32", 4 },   [GRD_F64] = { "f64", 8 }, [GRD_F16] = { "f16", 2 },
+    [GRD_BF16] = { "bf16", 2 }, [GRD_I64] = { "i64", 8 }, [GRD_BOOL] = { "bool", sizeof(bool) },
 };
 
 const char *grdi_dtype_name(grd_dtype dtype)
@@ -213,4 +209,14 @@ void grdi_merge(grdi_array arrays[], int count)
             drop_dim(&arrays[i], d);
         }
     }
+}
+
+void grdi_merge_rows(grdi_array arrays[], int count)
+{
+    grdi_dim row[GRDI_MAX_MERGED];
+    for (int i = 0; i < count; i++)
+        row[i] = arrays[i].dim[--arrays[i].rank];
+    grdi_merge(arrays, count);
+    for (int i = 0; i < count; i++)
+        arrays[i].dim[arrays[i].rank++] = row[i];
 }

@@ -94,4 +94,8 @@ grdi_array grdi_array_expand(const grdi_array *x, const grd_shape *shape);
 /* Merges dimensions that are adjacent in all `count` arrays (of the same sizes), for long loops. */
 void grdi_merge(grdi_array arrays[], int count);
 
+/* The same for all but the last dimension, which is a row; at most GRDI_MAX_MERGED arrays. */
+enum { GRDI_MAX_MERGED = 4 };
+void grdi_merge_rows(grdi_array arrays[], int count);
+
 #endif
