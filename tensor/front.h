@@ -13,6 +13,11 @@ grd_tensor *grdi_mul(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_matmul(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_linear(const grd_tensor *x, const grd_tensor *weight, const grd_tensor *bias);
 
+/* read.c: all elements as they are, row by row, to and from host memory. What is uploaded to is
+ * contiguous and new. */
+bool grdi_download(const char *op, const grd_tensor *x, void *out);
+bool grdi_upload(const char *op, grd_tensor *x, const void *values);
+
 /* softmax.c */
 grd_tensor *grdi_softmax(const grd_tensor *x, int64_t dim);
 grd_tensor *grdi_log_softmax(const grd_tensor *x, int64_t dim);

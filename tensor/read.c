@@ -1,5 +1,6 @@
 #include "tensor/front.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -49,4 +50,20 @@ double grd_item(const grd_tensor *x)
 {
     double value = NAN;
     return read_all("item", x, GRD_F64, &value, 1) == GRD_OK ? value : NAN;
+}
+
+bool grdi_download(const char *op, const grd_tensor *x, void *out)
+{
+    return read_all(op, x, x->array.dtype, out, grdi_count(&x->array)) == GRD_OK;
+}
+
+bool grdi_upload(const char *op, grd_tensor *x, const void *values)
+{
+    assert(grdi_is_contiguous(&x->array));
+    if (!grdi_count(&x->array))
+        return true;
+    grd_device *device = grdi_device(x);
+    const size_t bytes = (size_t)grdi_count(&x->array) * grdi_dtype_size(x->array.dtype);
+    const grd_status status = device->upload(device, x->array.data, values, bytes);
+    return grdi_launched(status, op, x->array.dtype, device) == GRD_OK;
 }

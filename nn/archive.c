@@ -1,0 +1,190 @@
+#include "nn/archive.h"
+
+#include "tensor/front.h"
+#include <string.h>
+
+static const size_t foreign_limit = (size_t)1 << 30;
+
+/* What an array's elements take, so that data is never NULL. */
+static size_t at_least_one(size_t bytes)
+{
+    return bytes ? bytes : 1;
+}
+
+static void free_entry(grdi_entry *entry)
+{
+    const bool text = entry->kind == GRDI_DOCUMENT || entry->kind == GRDI_TEXT;
+    if (text && entry->text)
+        grdi_free(entry->text, entry->bytes + 1);
+    else if (entry->kind == GRDI_ARRAY && entry->data)
+        grdi_free(entry->data, at_least_one(entry->bytes));
+    grdi_free(entry->path, strlen(entry->path) + 1);
+}
+
+static void archive_destroy(void *object)
+{
+    grdi_archive *archive = object;
+    for (int i = 0; i < archive->count; i++)
+        free_entry(&archive->entries[i]);
+    if (archive->entries)
+        grdi_free(archive->entries, (size_t)archive->capacity * sizeof *archive->entries);
+    if (archive->file)
+        grdi_free(archive->file, strlen(archive->file) + 1);
+    grdi_free(archive, sizeof *archive);
+}
+
+static const grdi_type archive_type = { "archive", archive_destroy };
+
+static char *copy_text(const char *op, const char *text)
+{
+    const size_t bytes = strlen(text) + 1;
+    char *copy = grdi_allocate(bytes);
+    return copy ? memcpy(copy, text, bytes) : grdi_fail_memory(op, bytes);
+}
+
+grdi_archive *grdi_archive_create(const char *op, const char *file)
+{
+    grdi_archive *archive = grdi_allocate(sizeof *archive);
+    if (!archive)
+        return grdi_fail_memory(op, sizeof *archive);
+    *archive = (grdi_archive){ .op = op };
+    grdi_object_init(&archive->object, &archive_type);
+    grdi_scope_own(&archive->object);
+    archive->file = copy_text(op, file);
+    return archive->file ? archive : NULL;
+}
+
+static bool grow(grdi_archive *archive)
+{
+    const int capacity = archive->capacity ? 2 * archive->capacity : 32;
+    const size_t bytes = (size_t)capacity * sizeof(grdi_entry);
+    grdi_entry *entries = grdi_allocate(bytes);
+    if (!entries)
+        return grdi_fail_memory(archive->op, bytes);
+    if (archive->entries) {
+        memcpy(entries, archive->entries, (size_t)archive->count * sizeof *entries);
+        grdi_free(archive->entries, (size_t)archive->capacity * sizeof *entries);
+    }
+    archive->entries = entries;
+    archive->capacity = capacity;
+    return true;
+}
+
+static grdi_entry *add(grdi_archive *archive, const char *path, grdi_entry_kind kind)
+{
+    if (!archive || (archive->count == archive->capacity && !grow(archive)))
+        return NULL;
+    char *name = copy_text(archive->op, path);
+    if (!name)
+        return NULL;
+    grdi_entry *entry = &archive->entries[archive->count++];
+    *entry = (grdi_entry){ .path = name, .kind = kind };
+    return entry;
+}
+
+bool grdi_put_integer(grdi_archive *archive, const char *path, int64_t value)
+{
+    grdi_entry *entry = add(archive, path, GRDI_INTEGER);
+    if (entry)
+        entry->integer = value;
+    return entry;
+}
+
+bool grdi_put_real(grdi_archive *archive, const char *path, double value)
+{
+    grdi_entry *entry = add(archive, path, GRDI_REAL);
+    if (entry)
+        entry->real = value;
+    return entry;
+}
+
+char *grdi_put_chars(grdi_archive *archive, const char *path, grdi_entry_kind kind,
+                     const char *text, size_t bytes)
+{
+    grdi_entry *entry = add(archive, path, kind);
+    char *copy = entry ? grdi_allocate(bytes + 1) : NULL;
+    if (!copy)
+        return entry ? grdi_fail_memory(archive->op, bytes + 1) : NULL;
+    if (text)
+        memcpy(copy, text, bytes);
+    copy[bytes] = '\0';
+    entry->text = copy;
+    entry->bytes = bytes;
+    return copy;
+}
+
+bool grdi_put_text(grdi_archive *archive, const char *path, const char *text)
+{
+    return grdi_put_chars(archive, path, GRDI_TEXT, text, strlen(text));
+}
+
+bool grdi_put_document(grdi_archive *archive, const char *path, const char *text, size_t bytes)
+{
+    return grdi_put_chars(archive, path, GRDI_DOCUMENT, text, bytes);
+}
+
+void *grdi_put_array(grdi_archive *archive, const char *path, grd_dtype dtype,
+                     const grd_shape *shape)
+{
+    size_t bytes;
+    if (!archive || !grdi_shape_bytes(archive->op, shape, dtype, &bytes))
+        return NULL;
+    grdi_entry *entry = add(archive, path, GRDI_ARRAY);
+    if (!entry)
+        return NULL;
+    entry->dtype = dtype;
+    entry->shape = *shape;
+    entry->bytes = bytes;
+    entry->data = grdi_allocate(at_least_one(bytes));
+    return entry->data ? entry->data : grdi_fail_memory(archive->op, entry->bytes);
+}
+
+bool grdi_put_tensor(grdi_archive *archive, const char *path, const grd_tensor *x)
+{
+    if (!x)
+        return false;
+    const grd_shape shape = grd_tensor_shape(x);
+    void *data = grdi_put_array(archive, path, x->array.dtype, &shape);
+    return data && grdi_download(archive->op, x, data);
+}
+
+const grdi_entry *grdi_find(const grdi_archive *archive, const char *path, grdi_entry_kind kind)
+{
+    for (int i = 0; archive && i < archive->count; i++)
+        if (archive->entries[i].kind == kind && strcmp(archive->entries[i].path, path) == 0)
+            return &archive->entries[i];
+    return NULL;
+}
+
+const grdi_entry *grdi_get(const grdi_archive *archive, const char *path, grdi_entry_kind kind)
+{
+    static const char *const kinds[] = {
+        [GRDI_ARRAY] = "array",     [GRDI_DOCUMENT] = "text",       [GRDI_INTEGER] = "integer",
+        [GRDI_REAL] = "real value", [GRDI_TEXT] = "text attribute",
+    };
+    const grdi_entry *entry = grdi_find(archive, path, kind);
+    return entry || !archive ? entry
+                             : grdi_fail(GRD_ERROR_FORMAT, archive->op, "%s: holds no %s %s",
+                                         archive->file, kinds[kind], path);
+}
+
+grd_tensor *grdi_entry_tensor(const grdi_archive *archive, const grdi_entry *entry)
+{
+    if (!entry || !grdi_self.scope)
+        return NULL;
+    grd_device *device = grdi_self.scope->modes.device;
+    grd_tensor *x = grdi_tensor_create(archive->op, &entry->shape, entry->dtype, device);
+    return x && grdi_upload(archive->op, x, entry->data) ? x : NULL;
+}
+
+grdi_archive *grdi_archive_read(const char *op, const char *path)
+{
+    const grdi_bytes *bytes = grdi_file_read(op, path, foreign_limit);
+    return bytes ? grdi_archive_decode(op, path, bytes->data, bytes->size, GRDI_FOREIGN) : NULL;
+}
+
+bool grdi_archive_write(const grdi_archive *archive)
+{
+    const grdi_bytes *bytes = archive ? grdi_archive_encode(archive, 0) : NULL;
+    return bytes && grdi_file_write(archive->op, archive->file, bytes->data, bytes->size);
+}
