@@ -36,6 +36,7 @@ void stretch(const plain *a, const plain *b, plain *y)
 const op_family *const op_families[] = {
     &binary_family,
     &matmul_family,
+    &random_family,
     &softmax_family,
     &sum_family,
     &view_family,

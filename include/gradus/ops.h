@@ -163,7 +163,9 @@ GRD_NEW grd_tensor *grd_one_hot(const grd_tensor *index,
 GRD_NEW grd_tensor *grd_layer_norm(const grd_tensor *x, const grd_tensor *weight,
                                    const grd_tensor *bias, double eps);
 GRD_NEW grd_tensor *grd_rms_norm(const grd_tensor *x, const grd_tensor *weight, double eps);
-/* always drops; the module follows train/eval */
+/* Each element is 0 with probability p, in [0, 1), else x / (1 - p). Always drops; the module
+ * follows train/eval. p = 0 draws nothing and gives x's values in x's memory. Saves nothing:
+ * backward draws the same numbers again. */
 GRD_NEW grd_tensor *grd_dropout(const grd_tensor *x, double p, grd_rng *rng);
 
 /* ---- In place ----

@@ -173,11 +173,15 @@ GRD_API grd_status grd_set_allocator(const grd_allocator *allocator);
 /* Gives this thread's and the shared unused blocks back to the allocator. */
 GRD_API void grd_memory_trim(void);
 
-/* ---- Random numbers: Philox, the same stream on every device and thread count ---- */
+/* ---- Random numbers ----
+ * Philox4x32-10 (Salmon et al., 2011): a number depends on the stream's key and on its place alone,
+ * so it is the same on every device and for any number of threads (normal ones up to the rounding
+ * of the device's logarithm, sine and cosine). A generator belongs to one thread at a time. A draw
+ * of n numbers advances it by n / 4 blocks, rounded up; one that fails leaves it as it was. */
 
 GRD_NEW grd_rng *grd_rng_create(uint64_t seed);
-/* An independent stream: rng is not advanced, so that adding a use of randomness here changes none
- * elsewhere. */
+/* A stream of its own, made from rng's key and the name: the same name gives the same stream, and
+ * rng is not advanced, so that adding a use of randomness here changes none elsewhere. */
 GRD_NEW grd_rng *grd_rng_split(const grd_rng *rng, const char *name);
 
 /* ---- Making tensors: of the scope's dtype, on its device ---- */
@@ -193,8 +197,9 @@ GRD_NEW grd_tensor *grd_full_like(const grd_tensor *x, double value);
 GRD_NEW grd_tensor *grd_arange(int64_t start, int64_t stop, int64_t step); /* i64 */
 GRD_NEW grd_tensor *grd_linspace(double first, double last, int64_t count);
 GRD_NEW grd_tensor *grd_eye(int64_t n);
-GRD_NEW grd_tensor *grd_rand(grd_rng *rng, grd_shape shape);  /* uniform in [0, 1) */
-GRD_NEW grd_tensor *grd_randn(grd_rng *rng, grd_shape shape); /* mean 0, deviation 1 */
+GRD_NEW grd_tensor *grd_rand(grd_rng *rng, grd_shape shape); /* uniform in [0, 1) */
+/* Mean 0, deviation 1, by Box-Muller: none is beyond 6.7. */
+GRD_NEW grd_tensor *grd_randn(grd_rng *rng, grd_shape shape);
 /* i64 in [low, high) */
 GRD_NEW grd_tensor *grd_randint(grd_rng *rng, int64_t low, int64_t high, grd_shape shape);
 GRD_NEW grd_tensor *grd_randperm(grd_rng *rng, int64_t n);
