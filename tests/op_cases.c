@@ -33,6 +33,7 @@ void stretch(const plain *a, const plain *b, plain *y)
     }
 }
 
+/* clang-format off */
 const op_family *const op_families[] = {
     &binary_family,
     &matmul_family,
@@ -41,4 +42,5 @@ const op_family *const op_families[] = {
     &sum_family,
     &view_family,
 };
+/* clang-format on */
 const int op_family_count = sizeof op_families / sizeof op_families[0];

@@ -27,9 +27,9 @@ typedef struct op_case {
     int inputs;
     grd_shape shape[MAX_INPUTS];
     input_kind kind[MAX_INPUTS];
-    long limit;          /* of INDEX inputs */
-    bool no_derivative;  /* gradients are not checked: there are none */
-    double f32_error;    /* allowed in f32; 0: 2e-6 */
+    long limit;         /* of INDEX inputs */
+    bool no_derivative; /* gradients are not checked: there are none */
+    double f32_error;   /* allowed in f32; 0: 2e-6 */
 } op_case;
 
 typedef struct bad_case {
@@ -60,11 +60,13 @@ extern const op_family view_family;
 extern const op_family *const op_families[];
 extern const int op_family_count;
 
+/* clang-format off */
 #define S0 { 0, { 0 } }
 #define S1(a) { 1, { a } }
 #define S2(a, b) { 2, { a, b } }
 #define S3(a, b, c) { 3, { a, b, c } }
 #define S4(a, b, c, d) { 4, { a, b, c, d } }
+/* clang-format on */
 
 /* For references. */
 long count_of(const plain *x);
