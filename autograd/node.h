@@ -96,4 +96,7 @@ void grdi_node_free_graph(grdi_node *node);
 
 bool grdi_recording(void);
 
+/* view.c: grdi_place, recorded: the gradient of what takes a part. */
+grd_tensor *grdi_placed(const grd_tensor *x, const grd_shape *shape, const grdi_range *range);
+
 #endif

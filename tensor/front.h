@@ -33,10 +33,36 @@ grd_tensor *grdi_sum(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep
 grd_tensor *grdi_mean(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
 
 /* view.c */
+grd_tensor *grdi_view(const grd_tensor *x, const grd_shape *shape);
 grd_tensor *grdi_reshape(const grd_tensor *x, const grd_shape *shape);
 grd_tensor *grdi_transpose(const grd_tensor *x, int64_t dim0, int64_t dim1);
+grd_tensor *grdi_permute(const grd_tensor *x, const grd_dims *order);
 grd_tensor *grdi_expand(const grd_tensor *x, const grd_shape *shape);
+grd_tensor *grdi_squeeze(const grd_tensor *x, int64_t dim);
+grd_tensor *grdi_unsqueeze(const grd_tensor *x, int64_t dim);
+
+/* Elements start, start + step, ... of dimension dim, `size` of them, all within it. */
+typedef struct grdi_range {
+    int dim;
+    int64_t start, step, size;
+} grdi_range;
+bool grdi_resolve_range(const char *op, const grd_tensor *x, int64_t dim, int64_t start,
+                        int64_t stop, int64_t step, grdi_range *range);
+bool grdi_resolve_index(const char *op, const grd_tensor *x, int64_t dim, int64_t index,
+                        grdi_range *range);
+grdi_array grdi_array_slice(const grdi_array *x, const grdi_range *range);
+grd_tensor *grdi_slice(const grd_tensor *x, const grdi_range *range);
+grd_tensor *grdi_select(const grd_tensor *x, const grdi_range *range); /* of size 1, then gone */
+
+/* copy.c */
 grd_tensor *grdi_cast(const grd_tensor *x, grd_dtype dtype);
 grd_tensor *grdi_copy(const grd_tensor *x); /* contiguous, on memory of its own */
+grd_tensor *grdi_clone(const grd_tensor *x);
+grd_tensor *grdi_contiguous(const grd_tensor *x);
+grd_tensor *grdi_to_device(const grd_tensor *x, grd_device *device);
+grd_tensor *grdi_place(const grd_tensor *x, const grd_shape *shape,
+                       const grdi_range *range); /* zeros, with x at the range */
+/* Copies x into y, which is on x's device and has its sizes. */
+bool grdi_copy_to(const char *op, const grdi_array *y, const grd_tensor *x);
 
 #endif

@@ -57,7 +57,7 @@ grd_status grdi_launched(grd_status status, const char *op, grd_dtype dtype,
 /* shape.c: descriptions of arrays. Functions that return false or NULL have latched the error. */
 
 typedef struct grdi_text {
-    char chars[160];
+    char chars[256]; /* eight sizes of 20 characters fit */
 } grdi_text;
 
 const char *grdi_dtype_name(grd_dtype dtype);

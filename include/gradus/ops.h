@@ -117,31 +117,38 @@ GRD_NEW grd_tensor *grd_linear(const grd_tensor *x, const grd_tensor *weight,
 GRD_NEW grd_tensor *grd_transpose(const grd_tensor *x, int64_t dim0, int64_t dim1);
 /* x broadcast to shape. */
 GRD_NEW grd_tensor *grd_expand(const grd_tensor *x, grd_shape shape);
-/* one size may be -1; an error where a copy would be needed */
+/* The same elements in row-major order under another shape, of which one size may be -1: what the
+ * others leave. GRD_ERROR_SHAPE where the strides would need a copy, as grd_reshape makes. */
 GRD_NEW grd_tensor *grd_view(const grd_tensor *x, grd_shape shape);
+/* Dimension d of the result is x's dimension order[d]; each stands there once. */
 GRD_NEW grd_tensor *grd_permute(const grd_tensor *x, grd_dims order);
-/* x[start:stop:step]; stop GRD_END: to the end */
+/* x[start:stop:step] along dim, as Python: negative positions count from the end, what lies outside
+ * is cut off, so that an empty result is no error. step > 0; stop GRD_END: to the end. */
 GRD_NEW grd_tensor *grd_slice(const grd_tensor *x, int64_t dim, int64_t start, int64_t stop,
                               int64_t step);
-/* x[index], the dimension gone */
-GRD_NEW grd_tensor *grd_select(const grd_tensor *x, int64_t dim, int64_t index);
-GRD_NEW grd_tensor *grd_squeeze(const grd_tensor *x, int64_t dim);
-GRD_NEW grd_tensor *grd_unsqueeze(const grd_tensor *x, int64_t dim);
 #define GRD_END INT64_MAX
-/* Fills out with count equal parts (chunk) or parts of the given sizes (split); with NULLs on
- * failure. */
+/* x[index] along dim, the dimension gone; a negative index counts from the end. */
+GRD_NEW grd_tensor *grd_select(const grd_tensor *x, int64_t dim, int64_t index);
+/* Without dimension dim, if its size is 1; else as it is. */
+GRD_NEW grd_tensor *grd_squeeze(const grd_tensor *x, int64_t dim);
+/* With a new dimension of size 1 at dim, -rank - 1 to rank. */
+GRD_NEW grd_tensor *grd_unsqueeze(const grd_tensor *x, int64_t dim);
+/* Fills out with count equal parts (chunk) or parts of the given sizes, which add up to x's
+ * (split); with NULLs on failure. */
 GRD_API grd_status grd_chunk(const grd_tensor *x, int64_t count, int64_t dim, grd_tensor **out);
 GRD_API grd_status grd_split(const grd_tensor *x, const int64_t *sizes, int64_t count, int64_t dim,
                              grd_tensor **out);
 
 /* ---- Rearranging: copies ---- */
-/* The same elements in row-major order under another shape; a view where x's strides allow it. */
+/* As grd_view, which it is where x's strides allow it; else a copy. */
 GRD_NEW grd_tensor *grd_reshape(const grd_tensor *x, grd_shape shape);
 /* The same values in another dtype, rounded to nearest. Saves nothing. */
 GRD_NEW grd_tensor *grd_cast(const grd_tensor *x, grd_dtype dtype);
+/* x with row-major strides: x's memory if it has them, else a copy. clone always copies. */
 GRD_NEW grd_tensor *grd_contiguous(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_clone(const grd_tensor *x);
-GRD_NEW grd_tensor *grd_to_device(const grd_tensor *x, const grd_device *device);
+/* x on a device: x's memory if that is its own, else a copy. */
+GRD_NEW grd_tensor *grd_to_device(const grd_tensor *x, grd_device *device);
 GRD_NEW grd_tensor *grd_cat(grd_list parts, int64_t dim);
 GRD_NEW grd_tensor *grd_stack(grd_list parts, int64_t dim);
 GRD_NEW grd_tensor *grd_roll(const grd_tensor *x, int64_t shift, int64_t dim);
