@@ -17,6 +17,7 @@ grd_tensor *grdi_linear(const grd_tensor *x, const grd_tensor *weight, const grd
  * contiguous and new. */
 bool grdi_download(const char *op, const grd_tensor *x, void *out);
 bool grdi_upload(const char *op, grd_tensor *x, const void *values);
+
 /* random.c: x is not NULL; 0 < p < 1 */
 grd_tensor *grdi_dropout(const grd_tensor *x, double p, grdi_draw at);
 
