@@ -43,10 +43,10 @@ static bool common_shape(const char *op, const grd_tensor *a, const grd_tensor *
     return true;
 }
 
-static grd_tensor *binary(const char *op, binary_kernel *kernel, const grd_tensor *a,
-                          const grd_tensor *b)
+static grd_tensor *binary(const char *op, binary_kernel *kernel, unsigned kinds,
+                          const grd_tensor *a, const grd_tensor *b)
 {
-    if (!grdi_same_kind(op, a, b))
+    if (!grdi_same_kind(op, a, b) || !grdi_has_kind(op, "a", a, kinds))
         return NULL;
     const bool flat = is_flat(&a->array, &b->array);
     grd_shape shape;
@@ -70,12 +70,26 @@ grd_tensor *grdi_add(const grd_tensor *a, const grd_tensor *b)
 {
     if (!a || !b)
         return grdi_fail_null("add");
-    return binary("add", grdi_device(a)->kernels->add, a, b);
+    return binary("add", grdi_device(a)->kernels->add, GRDI_NUMBERS, a, b);
+}
+
+grd_tensor *grdi_sub(const grd_tensor *a, const grd_tensor *b)
+{
+    if (!a || !b)
+        return grdi_fail_null("sub");
+    return binary("sub", grdi_device(a)->kernels->sub, GRDI_NUMBERS, a, b);
 }
 
 grd_tensor *grdi_mul(const grd_tensor *a, const grd_tensor *b)
 {
     if (!a || !b)
         return grdi_fail_null("mul");
-    return binary("mul", grdi_device(a)->kernels->mul, a, b);
+    return binary("mul", grdi_device(a)->kernels->mul, GRDI_NUMBERS, a, b);
+}
+
+grd_tensor *grdi_div(const grd_tensor *a, const grd_tensor *b)
+{
+    if (!a || !b)
+        return grdi_fail_null("div");
+    return binary("div", grdi_device(a)->kernels->div, GRDI_FLOATS, a, b);
 }

@@ -7,7 +7,9 @@
 
 /* binary.c */
 grd_tensor *grdi_add(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_sub(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_mul(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_div(const grd_tensor *a, const grd_tensor *b);
 
 /* matmul.c */
 grd_tensor *grdi_matmul(const grd_tensor *a, const grd_tensor *b);
@@ -21,6 +23,14 @@ bool grdi_upload(const char *op, grd_tensor *x, const void *values);
 /* random.c: x is not NULL; 0 < p < 1 */
 grd_tensor *grdi_dropout(const grd_tensor *x, double p, grdi_draw at);
 
+/* scalar.c */
+grd_tensor *grdi_add_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_sub_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_mul_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_div_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_pow_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_neg(const grd_tensor *x);
+
 /* softmax.c */
 grd_tensor *grdi_softmax(const grd_tensor *x, int64_t dim);
 grd_tensor *grdi_log_softmax(const grd_tensor *x, int64_t dim);
@@ -32,6 +42,18 @@ grd_tensor *grdi_log_softmax_backward(const grd_tensor *y, const grd_tensor *dy,
 /* sum.c */
 grd_tensor *grdi_sum(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
 grd_tensor *grdi_mean(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
+
+/* unary.c */
+grd_tensor *grdi_abs(const grd_tensor *x);
+grd_tensor *grdi_sign(const grd_tensor *x); /* -1, 0 or 1 */
+grd_tensor *grdi_square(const grd_tensor *x);
+grd_tensor *grdi_exp(const grd_tensor *x);
+grd_tensor *grdi_log(const grd_tensor *x);
+grd_tensor *grdi_sqrt(const grd_tensor *x);
+grd_tensor *grdi_rsqrt(const grd_tensor *x);
+grd_tensor *grdi_sin(const grd_tensor *x);
+grd_tensor *grdi_cos(const grd_tensor *x);
+grd_tensor *grdi_erf(const grd_tensor *x);
 
 /* view.c */
 grd_tensor *grdi_view(const grd_tensor *x, const grd_shape *shape);

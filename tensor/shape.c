@@ -1,13 +1,16 @@
 #include "tensor/tensor.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static const struct {
     const char *name;
     size_t size;
+    unsigned kind;
 } dtypes[GRD_DTYPE_COUNT] = {
-    [GRD_F32] = { "f32", 4 },   [GRD_F64] = { "f64", 8 }, [GRD_F16] = { "f16", 2 },
-    [GRD_BF16] = { "bf16", 2 }, [GRD_I64] = { "i64", 8 }, [GRD_BOOL] = { "bool", sizeof(bool) },
+    [GRD_F32] = { "f32", 4, GRDI_FLOATS },   [GRD_F64] = { "f64", 8, GRDI_FLOATS },
+    [GRD_F16] = { "f16", 2, GRDI_FLOATS },   [GRD_BF16] = { "bf16", 2, GRDI_FLOATS },
+    [GRD_I64] = { "i64", 8, GRDI_INTEGERS }, [GRD_BOOL] = { "bool", sizeof(bool), GRDI_BOOLS },
 };
 
 const char *grdi_dtype_name(grd_dtype dtype)
@@ -142,6 +145,30 @@ bool grdi_dim_bits(const char *op, const grd_tensor *x, const grd_dims *dims, un
         *bits |= 1u << dim;
     }
     return true;
+}
+
+bool grdi_fits(const char *op, double value, grd_dtype dtype)
+{
+    if (dtype != GRD_I64 || (value >= -0x1p63 && value < 0x1p63 && trunc(value) == value))
+        return true;
+    return grdi_fail(GRD_ERROR_ARGUMENT, op, "%.17g is no i64 (cast the tensor to f32 first)",
+                     value);
+}
+
+bool grdi_has_kind(const char *op, const char *name, const grd_tensor *x, unsigned kinds)
+{
+    static const char *const needed[GRDI_ANY] = {
+        [GRDI_FLOATS] = "floating",
+        [GRDI_INTEGERS] = "i64",
+        [GRDI_BOOLS] = "bool",
+        [GRDI_NUMBERS] = "floating or i64",
+        [GRDI_FLOATS | GRDI_BOOLS] = "floating or bool",
+        [GRDI_INTEGERS | GRDI_BOOLS] = "i64 or bool",
+    };
+    if (dtypes[x->array.dtype].kind & kinds)
+        return true;
+    return grdi_fail(GRD_ERROR_DTYPE, op, "%s is %s and should be %s (cast it first)", name,
+                     grdi_dtype_name(x->array.dtype), needed[kinds]);
 }
 
 bool grdi_same_kind(const char *op, const grd_tensor *a, const grd_tensor *b)

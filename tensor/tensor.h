@@ -38,6 +38,11 @@ static inline grd_device *grdi_device(const grd_tensor *x)
     return x->storage->device;
 }
 
+/* The same of x's shape, on x's device, if x is of one of these kinds (below): the result of an op
+ * of x alone. `arrays` gets it and x, merged. */
+grd_tensor *grdi_tensor_beside(const char *op, const grd_tensor *x, unsigned kinds, grd_dtype dtype,
+                               grdi_array arrays[2]);
+
 /* A tensor filled with `value`, whatever the scope's dtype and device. */
 grd_tensor *grdi_full(const char *op, const grd_shape *shape, double value, grd_dtype dtype,
                       grd_device *device);
@@ -82,6 +87,15 @@ bool grdi_resolve_dim(const char *op, const grd_tensor *x, int64_t dim, int *res
 
 /* The same as a set of bits; no dims at all mean every dimension. */
 bool grdi_dim_bits(const char *op, const grd_tensor *x, const grd_dims *dims, unsigned *bits);
+
+/* Whether an i64 can hold `value`; other dtypes round what they are given. */
+bool grdi_fits(const char *op, double value, grd_dtype dtype);
+
+/* Kinds of dtypes, as a set of bits. */
+enum { GRDI_FLOATS = 1, GRDI_INTEGERS = 2, GRDI_BOOLS = 4, GRDI_NUMBERS = 3, GRDI_ANY = 7 };
+
+/* Whether x, which the op calls `name`, is of one of these kinds. */
+bool grdi_has_kind(const char *op, const char *name, const grd_tensor *x, unsigned kinds);
 
 bool grdi_same_kind(const char *op, const grd_tensor *a, const grd_tensor *b); /* dtype, device */
 

@@ -41,6 +41,8 @@ const op_family *const op_families[] = {
     &softmax_family,
     &sum_family,
     &view_family,
+    &binary_family, &matmul_family, &scalar_family, &softmax_family,
+    &sum_family,    &unary_family,  &view_family,
 };
 /* clang-format on */
 const int op_family_count = sizeof op_families / sizeof op_families[0];

@@ -53,8 +53,10 @@ typedef struct op_family {
 extern const op_family binary_family;
 extern const op_family matmul_family;
 extern const op_family random_family;
+extern const op_family scalar_family;
 extern const op_family softmax_family;
 extern const op_family sum_family;
+extern const op_family unary_family;
 extern const op_family view_family;
 
 extern const op_family *const op_families[];

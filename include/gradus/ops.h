@@ -40,6 +40,7 @@ GRD_NEW grd_tensor *grd_sqrt(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_rsqrt(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_sin(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_cos(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_erf(const grd_tensor *x); /* 2 / sqrt(pi) integral of e^(-t^2), 0 to x */
 GRD_NEW grd_tensor *grd_tanh(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_sigmoid(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_relu(const grd_tensor *x);
@@ -215,6 +216,7 @@ GRD_API grd_values_indices grd_at_values_indices(grd_values_indices result, cons
 #define grd_rsqrt(...) grd_at(grd_rsqrt(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_sin(...) grd_at(grd_sin(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_cos(...) grd_at(grd_cos(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_erf(...) grd_at(grd_erf(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_tanh(...) grd_at(grd_tanh(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_sigmoid(...) grd_at(grd_sigmoid(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_relu(...) grd_at(grd_relu(__VA_ARGS__), __FILE__, __LINE__)

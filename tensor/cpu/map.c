@@ -1,0 +1,93 @@
+#include "tensor/cpu/map.h"
+#include "tensor/cpu/parallel.h"
+#include "tensor/cpu/rows.h"
+
+enum { ARRAYS = sizeof((grdi_map *)NULL)->of / sizeof((grdi_map *)NULL)->of[0] };
+
+/* One call will do: everything is contiguous, and of the dtype that it is computed in. */
+static bool is_flat(const grdi_map *map)
+{
+    for (int i = 0; i < map->count; i++) {
+        const grdi_array *x = map->of[i].array;
+        if (x->dtype != map->of[i].as || x->rank != 1 || x->dim[0].stride != 1)
+            return false;
+    }
+    return true;
+}
+
+static grd_status flat(void *context, int64_t first, int64_t last)
+{
+    const grdi_map *map = context;
+    void *at[ARRAYS];
+    for (int i = 0; i < map->count; i++)
+        at[i] = grdi_element(map->of[i].array, first);
+    map->tile(map->context, last - first, at);
+    return GRD_OK;
+}
+
+static void tile(const grdi_map *map, const int64_t offset[], int64_t n)
+{
+    double buffers[ARRAYS][GRDI_TILE];
+    void *at[ARRAYS];
+    for (int i = 1; i < map->count; i++) {
+        const grdi_array *x = map->of[i].array;
+        at[i] = (void *)grdi_load(x, map->of[i].as, offset[i], grdi_row_stride(x), n, buffers[i]);
+    }
+    const grdi_array *y = map->of[0].array;
+    at[0] = grdi_target(y, map->of[0].as, offset[0], grdi_row_stride(y), buffers[0]);
+    map->tile(map->context, n, at);
+    grdi_store(y, map->of[0].as, offset[0], grdi_row_stride(y), n, at[0]);
+}
+
+/* `length` elements of each row from `offset` on. */
+static void tiles(const grdi_map *map, int64_t offset[], int64_t length)
+{
+    for (int64_t done = 0; done < length; done += GRDI_TILE) {
+        const int64_t n = length - done < GRDI_TILE ? length - done : GRDI_TILE;
+        tile(map, offset, n);
+        for (int i = 0; i < map->count; i++)
+            offset[i] += n * grdi_row_stride(map->of[i].array);
+    }
+}
+
+/* Part of the only row. */
+static grd_status elements(void *context, int64_t first, int64_t last)
+{
+    const grdi_map *map = context;
+    int64_t offset[ARRAYS];
+    for (int i = 0; i < map->count; i++)
+        offset[i] = first * grdi_row_stride(map->of[i].array);
+    tiles(map, offset, last - first);
+    return GRD_OK;
+}
+
+static grd_status rows(void *context, int64_t first, int64_t last)
+{
+    const grdi_map *map = context;
+    const grdi_array *y = map->of[0].array;
+    const int outer = y->rank - 1;
+    int64_t index[GRD_MAX_RANK], offset[ARRAYS];
+    grdi_seek(y, outer, first, index);
+    for (int64_t row = first; row < last; row++) {
+        for (int i = 0; i < map->count; i++)
+            offset[i] = grdi_offset(map->of[i].array, outer, index);
+        tiles(map, offset, grdi_row_length(y));
+        grdi_next(y, outer, index);
+    }
+    return GRD_OK;
+}
+
+grd_status grdi_run_map(const grdi_map *map)
+{
+    const grdi_array *y = map->of[0].array;
+    const int64_t length = grdi_row_length(y);
+    if (is_flat(map))
+        return grdi_parallel(length, grdi_grain(map->ns), flat, (void *)map);
+    if (grdi_is_empty(y))
+        return GRD_OK;
+    const double ns = map->ns + 0.3 * map->count;
+    if (y->rank <= 1)
+        return grdi_parallel(length, grdi_grain(ns), elements, (void *)map);
+    return grdi_parallel(grdi_positions(y, y->rank - 1), grdi_grain(20 + ns * (double)length), rows,
+                         (void *)map);
+}

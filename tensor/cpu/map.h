@@ -1,0 +1,24 @@
+/* What all elementwise kernels share: arrays of the same sizes are taken apart into tiles of
+ * contiguous elements of the dtypes that the kernel computes in. */
+#ifndef GRDI_CPU_MAP_H
+#define GRDI_CPU_MAP_H
+
+#include "tensor/backend.h"
+
+/* Computes n elements: at[0] is the result, at[1], ... the inputs. at[0] may be one of those. */
+typedef void grdi_tile(const void *context, int64_t n, void *const at[]);
+
+typedef struct grdi_map {
+    grdi_tile *tile;
+    const void *context; /* for it */
+    double ns;           /* what an element costs, about */
+    int count;
+    struct {
+        const grdi_array *array;
+        grd_dtype as; /* what it is loaded as, or stored from: f32, f64, i64 or bool */
+    } of[4];          /* the result, then the inputs */
+} grdi_map;
+
+grd_status grdi_run_map(const grdi_map *map);
+
+#endif

@@ -1,0 +1,100 @@
+#include "tensor/cpu/loops.h"
+#include "tensor/cpu/map.h"
+#include "tensor/cpu/rows.h"
+
+#include <math.h>
+
+/* An array and one or two numbers. */
+typedef struct scalar {
+    const grdi_loops *loops;
+    double a, b;
+} scalar;
+
+static grd_status run(const grdi_array *y, const grdi_array *x, const scalar *s, double ns,
+                      grdi_tile *f32, grdi_tile *f64, grdi_tile *i64)
+{
+    const grd_dtype as = grdi_computed_in(y->dtype);
+    grdi_tile *tile = as == GRD_F32 ? f32 : as == GRD_F64 ? f64 : i64;
+    if (!tile)
+        return GRD_ERROR_UNSUPPORTED;
+    return grdi_run_map(&(grdi_map){ tile, s, ns, 2, { { y, as }, { x, as } } });
+}
+
+static void affine_f32(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    s->loops->affine_f32(n, at[0], at[1], (float)s->a, (float)s->b);
+}
+
+static void affine_f64(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    double *y = at[0];
+    const double *x = at[1];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = s->a * x[i] + s->b;
+}
+
+static void affine_i64(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    int64_t *y = at[0];
+    const int64_t *x = at[1];
+    const uint64_t a = (uint64_t)(int64_t)s->a, b = (uint64_t)(int64_t)s->b;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (int64_t)(a * (uint64_t)x[i] + b);
+}
+
+grd_status grdi_cpu_affine(grd_device *device, const grdi_array *y, const grdi_array *x, double a,
+                           double b)
+{
+    return run(y, x, &(scalar){ grdi_loops_of(device), a, b }, 0.2, affine_f32, affine_f64,
+               affine_i64);
+}
+
+static void div_f32(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    s->loops->div_scalar_f32(n, at[0], at[1], (float)s->b);
+}
+
+static void div_f64(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    double *y = at[0];
+    const double *x = at[1];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = x[i] / s->b;
+}
+
+grd_status grdi_cpu_div_scalar(grd_device *device, const grdi_array *y, const grdi_array *x,
+                               double b)
+{
+    return run(y, x, &(scalar){ grdi_loops_of(device), 0, b }, 0.2, div_f32, div_f64, NULL);
+}
+
+static void pow_f32(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    if (s->b == 2)
+        s->loops->square_f32(n, at[0], at[1]);
+    else if (s->b == 0.5)
+        s->loops->sqrt_f32(n, at[0], at[1]);
+    else
+        s->loops->pow_scalar_f32(n, at[0], at[1], (float)s->b);
+}
+
+static void pow_f64(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    double *y = at[0];
+    const double *x = at[1];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = pow(x[i], s->b);
+}
+
+grd_status grdi_cpu_pow_scalar(grd_device *device, const grdi_array *y, const grdi_array *x,
+                               double b)
+{
+    return run(y, x, &(scalar){ grdi_loops_of(device), 0, b }, 10, pow_f32, pow_f64, NULL);
+}

@@ -1,0 +1,69 @@
+#include "tensor/front.h"
+
+/* Room for the result of an op of x and of b, which x's dtype must be able to hold. */
+static grd_tensor *begin(const char *op, const grd_tensor *x, double b, unsigned kinds,
+                         grdi_array arrays[2])
+{
+    if (!x)
+        return grdi_fail_null(op);
+    return grdi_fits(op, b, x->array.dtype)
+               ? grdi_tensor_beside(op, x, kinds, x->array.dtype, arrays)
+               : NULL;
+}
+
+static grd_tensor *affine(const char *op, const grd_tensor *x, double scale, double offset)
+{
+    grdi_array arrays[2];
+    grd_tensor *y = begin(op, x, scale != 1 && scale != -1 ? scale : offset, GRDI_NUMBERS, arrays);
+    if (!y)
+        return NULL;
+    grd_device *device = grdi_device(x);
+    const grd_status status = GRDI_LAUNCH(device, affine, x->array.dtype,
+                                          (device, &arrays[0], &arrays[1], scale, offset));
+    return status == GRD_OK ? y : NULL;
+}
+
+grd_tensor *grdi_add_scalar(const grd_tensor *a, double b)
+{
+    return affine("add_scalar", a, 1, b);
+}
+
+grd_tensor *grdi_sub_scalar(const grd_tensor *a, double b)
+{
+    return affine("sub_scalar", a, 1, -b);
+}
+
+/* Adding -0 changes no number. */
+grd_tensor *grdi_mul_scalar(const grd_tensor *a, double b)
+{
+    return affine("mul_scalar", a, b, -0.0);
+}
+
+grd_tensor *grdi_neg(const grd_tensor *x)
+{
+    return affine("neg", x, -1, -0.0);
+}
+
+grd_tensor *grdi_div_scalar(const grd_tensor *a, double b)
+{
+    grdi_array arrays[2];
+    grd_tensor *y = begin("div_scalar", a, b, GRDI_FLOATS, arrays);
+    if (!y)
+        return NULL;
+    grd_device *device = grdi_device(a);
+    const grd_status status =
+        GRDI_LAUNCH(device, div_scalar, a->array.dtype, (device, &arrays[0], &arrays[1], b));
+    return status == GRD_OK ? y : NULL;
+}
+
+grd_tensor *grdi_pow_scalar(const grd_tensor *a, double b)
+{
+    grdi_array arrays[2];
+    grd_tensor *y = begin("pow_scalar", a, b, GRDI_FLOATS, arrays);
+    if (!y)
+        return NULL;
+    grd_device *device = grdi_device(a);
+    const grd_status status =
+        GRDI_LAUNCH(device, pow_scalar, a->array.dtype, (device, &arrays[0], &arrays[1], b));
+    return status == GRD_OK ? y : NULL;
+}
