@@ -11,23 +11,23 @@ static size_t at_least_one(size_t bytes)
     return bytes ? bytes : 1;
 }
 
-static void free_entry(grdi_entry *entry)
+static void free_value(grdi_value *value)
 {
-    const bool text = entry->kind == GRDI_DOCUMENT || entry->kind == GRDI_TEXT;
-    if (text && entry->text)
-        grdi_free(entry->text, entry->bytes + 1);
-    else if (entry->kind == GRDI_ARRAY && entry->data)
-        grdi_free(entry->data, at_least_one(entry->bytes));
-    grdi_free(entry->path, strlen(entry->path) + 1);
+    const bool text = value->kind == GRDI_DOCUMENT || value->kind == GRDI_TEXT;
+    if (text && value->text)
+        grdi_free(value->text, value->bytes + 1);
+    else if (value->kind == GRDI_ARRAY && value->data)
+        grdi_free(value->data, at_least_one(value->bytes));
+    grdi_free(value->path, strlen(value->path) + 1);
 }
 
 static void archive_destroy(void *object)
 {
     grdi_archive *archive = object;
     for (int i = 0; i < archive->count; i++)
-        free_entry(&archive->entries[i]);
-    if (archive->entries)
-        grdi_free(archive->entries, (size_t)archive->capacity * sizeof *archive->entries);
+        free_value(&archive->values[i]);
+    if (archive->values)
+        grdi_free(archive->values, (size_t)archive->capacity * sizeof *archive->values);
     if (archive->file)
         grdi_free(archive->file, strlen(archive->file) + 1);
     grdi_free(archive, sizeof *archive);
@@ -57,59 +57,59 @@ grdi_archive *grdi_archive_create(const char *op, const char *file)
 static bool grow(grdi_archive *archive)
 {
     const int capacity = archive->capacity ? 2 * archive->capacity : 32;
-    const size_t bytes = (size_t)capacity * sizeof(grdi_entry);
-    grdi_entry *entries = grdi_allocate(bytes);
-    if (!entries)
+    const size_t bytes = (size_t)capacity * sizeof(grdi_value);
+    grdi_value *values = grdi_allocate(bytes);
+    if (!values)
         return grdi_fail_memory(archive->op, bytes);
-    if (archive->entries) {
-        memcpy(entries, archive->entries, (size_t)archive->count * sizeof *entries);
-        grdi_free(archive->entries, (size_t)archive->capacity * sizeof *entries);
+    if (archive->values) {
+        memcpy(values, archive->values, (size_t)archive->count * sizeof *values);
+        grdi_free(archive->values, (size_t)archive->capacity * sizeof *values);
     }
-    archive->entries = entries;
+    archive->values = values;
     archive->capacity = capacity;
     return true;
 }
 
-static grdi_entry *add(grdi_archive *archive, const char *path, grdi_entry_kind kind)
+static grdi_value *add(grdi_archive *archive, const char *path, grdi_value_kind kind)
 {
     if (!archive || (archive->count == archive->capacity && !grow(archive)))
         return NULL;
     char *name = copy_text(archive->op, path);
     if (!name)
         return NULL;
-    grdi_entry *entry = &archive->entries[archive->count++];
-    *entry = (grdi_entry){ .path = name, .kind = kind };
-    return entry;
+    grdi_value *value = &archive->values[archive->count++];
+    *value = (grdi_value){ .path = name, .kind = kind };
+    return value;
 }
 
-bool grdi_put_integer(grdi_archive *archive, const char *path, int64_t value)
+bool grdi_put_integer(grdi_archive *archive, const char *path, int64_t integer)
 {
-    grdi_entry *entry = add(archive, path, GRDI_INTEGER);
-    if (entry)
-        entry->integer = value;
-    return entry;
+    grdi_value *value = add(archive, path, GRDI_INTEGER);
+    if (value)
+        value->integer = integer;
+    return value;
 }
 
-bool grdi_put_real(grdi_archive *archive, const char *path, double value)
+bool grdi_put_real(grdi_archive *archive, const char *path, double real)
 {
-    grdi_entry *entry = add(archive, path, GRDI_REAL);
-    if (entry)
-        entry->real = value;
-    return entry;
+    grdi_value *value = add(archive, path, GRDI_REAL);
+    if (value)
+        value->real = real;
+    return value;
 }
 
-char *grdi_put_chars(grdi_archive *archive, const char *path, grdi_entry_kind kind,
+char *grdi_put_chars(grdi_archive *archive, const char *path, grdi_value_kind kind,
                      const char *text, size_t bytes)
 {
-    grdi_entry *entry = add(archive, path, kind);
-    char *copy = entry ? grdi_allocate(bytes + 1) : NULL;
+    grdi_value *value = add(archive, path, kind);
+    char *copy = value ? grdi_allocate(bytes + 1) : NULL;
     if (!copy)
-        return entry ? grdi_fail_memory(archive->op, bytes + 1) : NULL;
+        return value ? grdi_fail_memory(archive->op, bytes + 1) : NULL;
     if (text)
         memcpy(copy, text, bytes);
     copy[bytes] = '\0';
-    entry->text = copy;
-    entry->bytes = bytes;
+    value->text = copy;
+    value->bytes = bytes;
     return copy;
 }
 
@@ -129,14 +129,14 @@ void *grdi_put_array(grdi_archive *archive, const char *path, grd_dtype dtype,
     size_t bytes;
     if (!archive || !grdi_shape_bytes(archive->op, shape, dtype, &bytes))
         return NULL;
-    grdi_entry *entry = add(archive, path, GRDI_ARRAY);
-    if (!entry)
+    grdi_value *value = add(archive, path, GRDI_ARRAY);
+    if (!value)
         return NULL;
-    entry->dtype = dtype;
-    entry->shape = *shape;
-    entry->bytes = bytes;
-    entry->data = grdi_allocate(at_least_one(bytes));
-    return entry->data ? entry->data : grdi_fail_memory(archive->op, entry->bytes);
+    value->dtype = dtype;
+    value->shape = *shape;
+    value->bytes = bytes;
+    value->data = grdi_allocate(at_least_one(bytes));
+    return value->data ? value->data : grdi_fail_memory(archive->op, value->bytes);
 }
 
 bool grdi_put_tensor(grdi_archive *archive, const char *path, const grd_tensor *x)
@@ -148,33 +148,33 @@ bool grdi_put_tensor(grdi_archive *archive, const char *path, const grd_tensor *
     return data && grdi_download(archive->op, x, data);
 }
 
-const grdi_entry *grdi_find(const grdi_archive *archive, const char *path, grdi_entry_kind kind)
+const grdi_value *grdi_find(const grdi_archive *archive, const char *path, grdi_value_kind kind)
 {
     for (int i = 0; archive && i < archive->count; i++)
-        if (archive->entries[i].kind == kind && strcmp(archive->entries[i].path, path) == 0)
-            return &archive->entries[i];
+        if (archive->values[i].kind == kind && strcmp(archive->values[i].path, path) == 0)
+            return &archive->values[i];
     return NULL;
 }
 
-const grdi_entry *grdi_get(const grdi_archive *archive, const char *path, grdi_entry_kind kind)
+const grdi_value *grdi_get(const grdi_archive *archive, const char *path, grdi_value_kind kind)
 {
     static const char *const kinds[] = {
         [GRDI_ARRAY] = "array",     [GRDI_DOCUMENT] = "text",       [GRDI_INTEGER] = "integer",
         [GRDI_REAL] = "real value", [GRDI_TEXT] = "text attribute",
     };
-    const grdi_entry *entry = grdi_find(archive, path, kind);
-    return entry || !archive ? entry
+    const grdi_value *value = grdi_find(archive, path, kind);
+    return value || !archive ? value
                              : grdi_fail(GRD_ERROR_FORMAT, archive->op, "%s: holds no %s %s",
                                          archive->file, kinds[kind], path);
 }
 
-grd_tensor *grdi_entry_tensor(const grdi_archive *archive, const grdi_entry *entry)
+grd_tensor *grdi_value_tensor(const grdi_archive *archive, const grdi_value *value)
 {
-    if (!entry || !grdi_self.scope)
+    if (!value || !grdi_self.scope)
         return NULL;
     grd_device *device = grdi_self.scope->modes.device;
-    grd_tensor *x = grdi_tensor_create(archive->op, &entry->shape, entry->dtype, device);
-    return x && grdi_upload(archive->op, x, entry->data) ? x : NULL;
+    grd_tensor *x = grdi_tensor_create(archive->op, &value->shape, value->dtype, device);
+    return x && grdi_upload(archive->op, x, value->data) ? x : NULL;
 }
 
 grdi_archive *grdi_archive_read(const char *op, const char *path)

@@ -6,19 +6,19 @@
 #include "nn/files.h"
 
 /* What a name stands for. Array and document are datasets, the others attributes. */
-typedef enum grdi_entry_kind {
+typedef enum grdi_value_kind {
     GRDI_ARRAY,
     GRDI_DOCUMENT, /* text of any length */
     GRDI_INTEGER,
     GRDI_REAL,
     GRDI_TEXT
-} grdi_entry_kind;
+} grdi_value_kind;
 
 /* Paths have no leading slash: "model/norm.weight". The last part of an attribute's path is its
  * name, the rest the group or dataset that it belongs to: "step" belongs to the root. */
-typedef struct grdi_entry {
+typedef struct grdi_value {
     char *path;
-    grdi_entry_kind kind;
+    grdi_value_kind kind;
     grd_dtype dtype; /* of an array */
     grd_shape shape;
     union {
@@ -28,14 +28,14 @@ typedef struct grdi_entry {
         double real;
     };
     size_t bytes; /* of data or text */
-} grdi_entry;
+} grdi_value;
 
 /* The scope's. Names `file` in messages, `op` in errors; op is static. */
 typedef struct grdi_archive {
     grdi_object object;
     const char *op;
     char *file;
-    grdi_entry *entries; /* groups are not listed */
+    grdi_value *values; /* groups are not listed */
     int count, capacity;
 } grdi_archive;
 
@@ -43,12 +43,12 @@ grdi_archive *grdi_archive_create(const char *op, const char *file);
 
 /* Put a value under a path that is not taken; false or NULL with an error latched. A group is made
  * when a path needs it; a dataset comes before its attributes. */
-bool grdi_put_integer(grdi_archive *archive, const char *path, int64_t value);
-bool grdi_put_real(grdi_archive *archive, const char *path, double value);
+bool grdi_put_integer(grdi_archive *archive, const char *path, int64_t integer);
+bool grdi_put_real(grdi_archive *archive, const char *path, double real);
 bool grdi_put_text(grdi_archive *archive, const char *path, const char *text);
 bool grdi_put_document(grdi_archive *archive, const char *path, const char *text, size_t bytes);
 /* Text or document of so many bytes, unset if text is NULL. Returns the copy. */
-char *grdi_put_chars(grdi_archive *archive, const char *path, grdi_entry_kind kind,
+char *grdi_put_chars(grdi_archive *archive, const char *path, grdi_value_kind kind,
                      const char *text, size_t bytes);
 /* Returns the elements, unset. */
 void *grdi_put_array(grdi_archive *archive, const char *path, grd_dtype dtype,
@@ -57,14 +57,14 @@ void *grdi_put_array(grdi_archive *archive, const char *path, grd_dtype dtype,
 bool grdi_put_tensor(grdi_archive *archive, const char *path, const grd_tensor *x);
 
 /* Exactly this path and kind, or NULL. */
-const grdi_entry *grdi_find(const grdi_archive *archive, const char *path, grdi_entry_kind kind);
+const grdi_value *grdi_find(const grdi_archive *archive, const char *path, grdi_value_kind kind);
 /* The same, and GRD_ERROR_FORMAT when it is missing. */
-const grdi_entry *grdi_get(const grdi_archive *archive, const char *path, grdi_entry_kind kind);
+const grdi_value *grdi_get(const grdi_archive *archive, const char *path, grdi_value_kind kind);
 
 /* A tensor of the scope with the array's elements, on the scope's device. */
-grd_tensor *grdi_entry_tensor(const grdi_archive *archive, const grdi_entry *entry);
+grd_tensor *grdi_value_tensor(const grdi_archive *archive, const grdi_value *value);
 
-/* The HDF5 file as bytes of the scope, behind `reserve` unset bytes. The same entries in the same
+/* The HDF5 file as bytes of the scope, behind `reserve` unset bytes. The same values in the same
  * order give the same bytes. */
 grdi_bytes *grdi_archive_encode(const grdi_archive *archive, size_t reserve);
 

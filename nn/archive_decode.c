@@ -118,14 +118,14 @@ static size_t trimmed(hid_t type, const char *text, size_t size)
     return size;
 }
 
-static bool put_chars(reader *r, grdi_entry_kind kind, const char *text, size_t size)
+static bool put_chars(reader *r, grdi_value_kind kind, const char *text, size_t size)
 {
     if (!grdi_utf8_valid(text, size) || memchr(text, '\0', size))
         return refuse(r, "the text is not UTF-8");
     return grdi_put_chars(r->archive, r->path, kind, text, size);
 }
 
-static bool read_fixed_text(reader *r, const source *from, grdi_entry_kind kind)
+static bool read_fixed_text(reader *r, const source *from, grdi_value_kind kind)
 {
     const size_t size = H5Tget_size(from->type);
     if (!take(r, size))
@@ -140,7 +140,7 @@ static bool read_fixed_text(reader *r, const source *from, grdi_entry_kind kind)
     return done;
 }
 
-static bool read_variable_text(reader *r, const source *from, grdi_entry_kind kind)
+static bool read_variable_text(reader *r, const source *from, grdi_value_kind kind)
 {
     grdi_ids open = { 0 };
     char *text = NULL;
@@ -158,7 +158,7 @@ static bool read_variable_text(reader *r, const source *from, grdi_entry_kind ki
     return done;
 }
 
-static bool read_text(reader *r, const source *from, grdi_entry_kind kind)
+static bool read_text(reader *r, const source *from, grdi_value_kind kind)
 {
     if (H5Sget_simple_extent_type(from->space) != H5S_SCALAR)
         return refuse(r, "an array of texts is not supported");

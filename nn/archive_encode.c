@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* Properties of what is made: with them the same entries give the same bytes. */
+/* Properties of what is made: with them the same values give the same bytes. */
 typedef struct writer {
     grdi_ids open;
     hid_t file, group, dataset;
@@ -34,66 +34,66 @@ static bool make_groups(const writer *w, const char *path)
     return true;
 }
 
-static bool write_dataset(const writer *w, const grdi_entry *entry)
+static bool write_dataset(const writer *w, const grdi_value *value)
 {
     grdi_ids open = { 0 };
-    const grd_shape *shape = &entry->shape;
+    const grd_shape *shape = &value->shape;
     hsize_t sizes[GRD_MAX_RANK];
     for (int64_t d = 0; d < shape->rank; d++)
         sizes[d] = (hsize_t)shape->size[d];
-    const bool text = entry->kind == GRDI_DOCUMENT;
+    const bool text = value->kind == GRDI_DOCUMENT;
     const hid_t type =
-        grdi_keep(&open, text ? grdi_text_type(entry->bytes) : grdi_file_type(entry->dtype));
-    const hid_t memory = text ? type : grdi_keep(&open, grdi_memory_type(entry->dtype));
+        grdi_keep(&open, text ? grdi_text_type(value->bytes) : grdi_file_type(value->dtype));
+    const hid_t memory = text ? type : grdi_keep(&open, grdi_memory_type(value->dtype));
     const hid_t space =
         grdi_keep(&open, shape->rank ? H5Screate_simple((int)shape->rank, sizes, NULL)
                                      : H5Screate(H5S_SCALAR));
     const hid_t dataset = grdi_keep(
-        &open, H5Dcreate2(w->file, entry->path, type, space, H5P_DEFAULT, w->dataset, H5P_DEFAULT));
+        &open, H5Dcreate2(w->file, value->path, type, space, H5P_DEFAULT, w->dataset, H5P_DEFAULT));
     const bool written =
-        dataset >= 0 && H5Dwrite(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, entry->data) >= 0;
+        dataset >= 0 && H5Dwrite(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, value->data) >= 0;
     grdi_close(&open);
     return written;
 }
 
-static hid_t attribute_type(const grdi_entry *entry)
+static hid_t attribute_type(const grdi_value *value)
 {
-    return entry->kind == GRDI_INTEGER ? H5Tcopy(H5T_STD_I64LE)
-           : entry->kind == GRDI_REAL  ? H5Tcopy(H5T_IEEE_F64LE)
-                                       : grdi_text_type(entry->bytes);
+    return value->kind == GRDI_INTEGER ? H5Tcopy(H5T_STD_I64LE)
+           : value->kind == GRDI_REAL  ? H5Tcopy(H5T_IEEE_F64LE)
+                                       : grdi_text_type(value->bytes);
 }
 
-static bool write_attribute(const writer *w, const grdi_entry *entry)
+static bool write_attribute(const writer *w, const grdi_value *value)
 {
     grdi_ids open = { 0 };
     char owner[GRDI_PATH_SIZE];
-    const char *slash = strrchr(entry->path, '/');
-    snprintf(owner, sizeof owner, "/%.*s", slash ? (int)(slash - entry->path) : 0, entry->path);
-    const hid_t type = grdi_keep(&open, attribute_type(entry));
-    const hid_t memory = entry->kind == GRDI_INTEGER ? H5T_NATIVE_INT64
-                         : entry->kind == GRDI_REAL  ? H5T_NATIVE_DOUBLE
+    const char *slash = strrchr(value->path, '/');
+    snprintf(owner, sizeof owner, "/%.*s", slash ? (int)(slash - value->path) : 0, value->path);
+    const hid_t type = grdi_keep(&open, attribute_type(value));
+    const hid_t memory = value->kind == GRDI_INTEGER ? H5T_NATIVE_INT64
+                         : value->kind == GRDI_REAL  ? H5T_NATIVE_DOUBLE
                                                      : type;
-    const void *value = entry->kind == GRDI_INTEGER ? (const void *)&entry->integer
-                        : entry->kind == GRDI_REAL  ? (const void *)&entry->real
-                                                    : entry->text;
+    const void *from = value->kind == GRDI_INTEGER ? (const void *)&value->integer
+                       : value->kind == GRDI_REAL  ? (const void *)&value->real
+                                                   : value->text;
     const hid_t space = grdi_keep(&open, H5Screate(H5S_SCALAR));
     const hid_t object = grdi_keep(&open, H5Oopen(w->file, owner, H5P_DEFAULT));
     const hid_t attribute =
         grdi_keep(&open, object < 0 ? -1
-                                    : H5Acreate2(object, slash ? slash + 1 : entry->path, type,
+                                    : H5Acreate2(object, slash ? slash + 1 : value->path, type,
                                                  space, H5P_DEFAULT, H5P_DEFAULT));
-    const bool written = attribute >= 0 && H5Awrite(attribute, memory, value) >= 0;
+    const bool written = attribute >= 0 && H5Awrite(attribute, memory, from) >= 0;
     grdi_close(&open);
     return written;
 }
 
-static bool write_entry(const grdi_archive *archive, const writer *w, const grdi_entry *entry)
+static bool write_value(const grdi_archive *archive, const writer *w, const grdi_value *value)
 {
-    const bool dataset = entry->kind == GRDI_ARRAY || entry->kind == GRDI_DOCUMENT;
-    const bool written = strlen(entry->path) + 2 < GRDI_PATH_SIZE && make_groups(w, entry->path) &&
-                         (dataset ? write_dataset(w, entry) : write_attribute(w, entry));
+    const bool dataset = value->kind == GRDI_ARRAY || value->kind == GRDI_DOCUMENT;
+    const bool written = strlen(value->path) + 2 < GRDI_PATH_SIZE && make_groups(w, value->path) &&
+                         (dataset ? write_dataset(w, value) : write_attribute(w, value));
     return written || grdi_fail(GRD_ERROR_IO, archive->op, "%s: libhdf5 cannot write %s",
-                                archive->file, entry->path);
+                                archive->file, value->path);
 }
 
 static grdi_bytes *copy_image(const grdi_archive *archive, hid_t file, size_t reserve)
@@ -121,7 +121,7 @@ static grdi_bytes *encode(const grdi_archive *archive, size_t reserve)
     bool fine = w.file >= 0 ||
                 grdi_fail(GRD_ERROR_IO, archive->op, "%s: libhdf5 cannot start", archive->file);
     for (int i = 0; fine && i < archive->count; i++)
-        fine = write_entry(archive, &w, &archive->entries[i]);
+        fine = write_value(archive, &w, &archive->values[i]);
     grdi_bytes *bytes = fine ? copy_image(archive, w.file, reserve) : NULL;
     grdi_close(&w.open);
     return bytes;

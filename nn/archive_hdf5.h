@@ -8,7 +8,7 @@
 
 #include <hdf5.h>
 
-enum { GRDI_PATH_SIZE = 1024 };
+enum { GRDI_PATH_SIZE = 4608 };
 
 /* What is open, to be closed in one go on every way out. */
 typedef struct grdi_ids {

@@ -36,7 +36,7 @@ static grdi_archive *sample(void)
             char path[64];
             snprintf(path, sizeof path, "model/%d.x%d", dtype, s);
             void *data = grdi_put_array(a, path, (grd_dtype)dtype, &shapes[s]);
-            memset(data, 1, a->entries[a->count - 1].bytes);
+            memset(data, 1, a->values[a->count - 1].bytes);
         }
     grdi_put_text(a, "model/2.x1/note", "an attribute of a dataset");
     grdi_put_real(a, "optimizer/adam/beta1", 0.9);
@@ -45,7 +45,7 @@ static grdi_archive *sample(void)
     return a;
 }
 
-static void expect_same(const grdi_entry *a, const grdi_entry *b)
+static void expect_same(const grdi_value *a, const grdi_value *b)
 {
     cr_assert(a && b);
     cr_assert_str_eq(a->path, b->path);
@@ -73,7 +73,7 @@ Test(archive, comes_back_as_it_was)
         cr_assert(b, "%s", grd_error_message());
         cr_assert_eq(a->count, b->count);
         for (int i = 0; i < a->count && origin == GRDI_OURS; i++)
-            expect_same(&a->entries[i], grdi_find(b, a->entries[i].path, a->entries[i].kind));
+            expect_same(&a->values[i], grdi_find(b, a->values[i].path, a->values[i].kind));
     }
 }
 
@@ -94,7 +94,7 @@ Test(archive, tensors_go_in_and_out)
     const float values[] = { 1, 2, 3, 4, 5, 6 };
     grd_tensor *x = grd_transpose(grd_from_f32(values, 6, GRD_SHAPE(2, 3)), 0, 1);
     cr_assert(grdi_put_tensor(a, "x", x));
-    const grd_tensor *y = grdi_entry_tensor(a, grdi_find(a, "x", GRDI_ARRAY));
+    const grd_tensor *y = grdi_value_tensor(a, grdi_find(a, "x", GRDI_ARRAY));
     float out[6];
     cr_assert_eq(grd_read_f32(y, out, 6), GRD_OK, "%s", grd_error_message());
     cr_assert_arr_eq(out, ((float[]){ 1, 4, 2, 5, 3, 6 }), sizeof out);
