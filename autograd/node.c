@@ -82,6 +82,9 @@ static unsigned saved_for(const grdi_derivative *derivative, const grd_tensor *c
         if (i < (int)sizeof derivative->needs)
             mask |= derivative->needs[i];
     }
+    for (int i = 0; i < count && i < GRDI_MAX_SAVED; i++)
+        if (!inputs[i])
+            mask &= ~GRDI_INPUT(i);
     return mask;
 }
 
@@ -187,6 +190,8 @@ static int slot_of(const grdi_node *node, unsigned bit)
 
 grd_tensor *grdi_saved(grdi_node *node, int input)
 {
+    if (!(node->saved_mask & GRDI_INPUT(input)))
+        return NULL;
     return unchanged(node, slot_of(node, GRDI_INPUT(input)), "input", input);
 }
 

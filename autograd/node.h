@@ -10,7 +10,7 @@ typedef struct grdi_node grdi_node;
 /* What a gradient needs kept: any of the first 7 inputs, or the output. */
 #define GRDI_INPUT(i) (1u << (i))
 #define GRDI_OUTPUT (1u << 7)
-enum { GRDI_MAX_INPUTS = 16 };
+enum { GRDI_MAX_INPUTS = 16, GRDI_MAX_SAVED = 7 };
 
 /* An op's derivative. One node has one differentiable output.
  *
@@ -38,7 +38,8 @@ grd_tensor *grdi_record_saving(const grdi_derivative *derivative, grd_tensor *y,
 
 /* For derivatives. */
 bool grdi_wants(const grdi_node *node, int input);
-grd_tensor *grdi_saved(grdi_node *node, int input); /* NULL if it was changed in place since */
+/* NULL if it was changed in place since (an error), was absent, or no wanted gradient needs it. */
+grd_tensor *grdi_saved(grdi_node *node, int input);
 grd_tensor *grdi_saved_output(grdi_node *node);
 grd_tensor *grdi_saved_extra(grdi_node *node, int i);
 const grd_shape *grdi_input_shape(const grdi_node *node, int input); /* of an input it wants */

@@ -31,6 +31,17 @@ grd_tensor *grdi_div_scalar(const grd_tensor *a, double b);
 grd_tensor *grdi_pow_scalar(const grd_tensor *a, double b);
 grd_tensor *grdi_neg(const grd_tensor *x);
 
+/* norm.c: stats, unless it is NULL, receives what backward needs. dx holds the gradients of x,
+ * weight and bias; wanted[0] is taken for true. */
+grd_tensor *grdi_layer_norm(const grd_tensor *x, const grd_tensor *weight, const grd_tensor *bias,
+                            double eps, grd_tensor **stats);
+grd_tensor *grdi_rms_norm(const grd_tensor *x, const grd_tensor *weight, double eps,
+                          grd_tensor **stats);
+bool grdi_layer_norm_backward(const grd_tensor *dy, const grd_tensor *x, const grd_tensor *stats,
+                              const grd_tensor *weight, const bool wanted[3], grd_tensor *dx[3]);
+bool grdi_rms_norm_backward(const grd_tensor *dy, const grd_tensor *x, const grd_tensor *stats,
+                            const grd_tensor *weight, const bool wanted[2], grd_tensor *dx[2]);
+
 /* softmax.c */
 grd_tensor *grdi_softmax(const grd_tensor *x, int64_t dim);
 grd_tensor *grdi_log_softmax(const grd_tensor *x, int64_t dim);

@@ -38,6 +38,7 @@ const op_family *const op_families[] = {
     &binary_family,
     &matmul_family,
     &random_family,
+    &norm_family,
     &softmax_family,
     &sum_family,
     &view_family,

@@ -1,0 +1,112 @@
+#include "tensor/cpu/fast/vector.h"
+#include "tensor/cpu/loops.h"
+
+#include <math.h>
+
+static float sum_row(int64_t n, const float *x)
+{
+    vec sum = all(0);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        sum += load(x + i);
+    if (i < n)
+        sum += load_part(x + i, n - i, all(0));
+    return sum_of(sum);
+}
+
+/* The sums of x - shift and of its squares. */
+static void moments(int64_t n, const float *x, float shift, float *first, float *second)
+{
+    vec sum = all(0), squares = all(0);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const vec d = load(x + i) - all(shift);
+        sum += d;
+        squares = mul_add(d, d, squares);
+    }
+    if (i < n) {
+        const vec d = load_part(x + i, n - i, all(shift)) - all(shift);
+        sum += d;
+        squares = mul_add(d, d, squares);
+    }
+    *first = sum_of(sum);
+    *second = sum_of(squares);
+}
+
+void GRDI_LOOP(norm_f32)(int64_t n, float *y, const float *x, const float *weight,
+                         const float *bias, bool centre, double eps, double stats[2])
+{
+    const float shift = centre ? sum_row(n, x) / (float)n : 0;
+    float sum, squares;
+    moments(n, x, shift, &sum, &squares);
+    const float rest = centre ? sum / (float)n : 0;
+    const double var = (double)squares / (double)n - (double)rest * (double)rest;
+    const float factor = (float)(1 / sqrt(var + eps));
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (x[i] - shift - rest) * factor * weight[i] + bias[i];
+    stats[0] = (double)shift + (double)rest;
+    stats[1] = (double)factor;
+}
+
+/* How a row was normalised, as vectors. */
+typedef struct norm {
+    vec shift, rest, factor;
+} norm;
+
+static inline vec normal(const norm *m, vec x)
+{
+    return (x - m->shift - m->rest) * m->factor;
+}
+
+/* Adds to dweight and dbias, and to the sums of g = dy weight and of g times the normalised x. */
+static inline void add_terms(const norm *m, vec x, vec dy, vec weight, vec *dweight, vec *dbias,
+                             vec *sum, vec *product)
+{
+    const vec z = normal(m, x), g = dy * weight;
+    *sum += g;
+    *product = mul_add(g, z, *product);
+    *dweight = mul_add(dy, z, *dweight);
+    *dbias += dy;
+}
+
+static void sum_terms(int64_t n, const norm *m, float *dweight, float *dbias, const float *dy,
+                      const float *x, const float *weight, float sums[2])
+{
+    vec sum = all(0), product = all(0), w, b;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        w = load(dweight + i);
+        b = load(dbias + i);
+        add_terms(m, load(x + i), load(dy + i), load(weight + i), &w, &b, &sum, &product);
+        store(dweight + i, w);
+        store(dbias + i, b);
+    }
+    if (i < n) {
+        const int64_t left = n - i;
+        const vec none = all(0);
+        w = load_part(dweight + i, left, none);
+        b = load_part(dbias + i, left, none);
+        add_terms(m, load_part(x + i, left, none), load_part(dy + i, left, none),
+                  load_part(weight + i, left, none), &w, &b, &sum, &product);
+        store_part(dweight + i, left, w);
+        store_part(dbias + i, left, b);
+    }
+    sums[0] = sum_of(sum);
+    sums[1] = sum_of(product);
+}
+
+void GRDI_LOOP(norm_backward_f32)(int64_t n, float *dx, float *dweight, float *dbias,
+                                  const float *dy, const float *x, const float *weight, bool centre,
+                                  const double stats[2])
+{
+    const float shift = (float)stats[0], rest = (float)(stats[0] - (double)shift);
+    const float factor = (float)stats[1];
+    const norm m = { all(shift), all(rest), all(factor) };
+    float sums[2];
+    sum_terms(n, &m, dweight, dbias, dy, x, weight, sums);
+    const float mean = centre ? sums[0] / (float)n : 0, slope = sums[1] / (float)n;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++)
+        dx[i] = factor * (dy[i] * weight[i] - mean - (x[i] - shift - rest) * factor * slope);
+}
