@@ -228,12 +228,13 @@ GRD_API const char *grd_tensor_name(const grd_tensor *x);
 
 /* ---- Reading values out ---- */
 
-/* The value of a tensor of one element; NaN after any failure. */
+/* The value of a tensor of one element, of any type; NaN after any failure. */
 GRD_API double grd_item(const grd_tensor *x);
-/* One element: grd_item_at(x, GRD_DIMS(0, -1)). For looking, not for loops. */
+/* One element: grd_item_at(x, GRD_DIMS(0, -1)); as many indices as dimensions. For looking, not for
+ * loops. */
 GRD_API double grd_item_at(const grd_tensor *x, grd_dims index);
-/* Copies all elements out, in row-major order; count must match. Floating types convert, others do
- * not. On failure out is left as it was. */
+/* Copies all elements out, in row-major order; count must match. Floating types convert to each
+ * other; i64 and bool are read as what they are. On failure out is left as it was. */
 GRD_API GRD_MUST_USE grd_status grd_read_f32(const grd_tensor *x, float *out, int64_t count);
 GRD_API GRD_MUST_USE grd_status grd_read_f64(const grd_tensor *x, double *out, int64_t count);
 GRD_API GRD_MUST_USE grd_status grd_read_i64(const grd_tensor *x, int64_t *out, int64_t count);
