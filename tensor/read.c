@@ -84,14 +84,14 @@ static const grd_tensor *element(const char *op, const grd_tensor *x, const grd_
     if (index->count != x->array.rank)
         return grdi_fail(GRD_ERROR_ARGUMENT, op, "%lld indices are given for %s",
                          (long long)index->count, grdi_size_text(x).chars);
-    for (int64_t d = 0; x && d < index->count; d++) {
+    grdi_array part = x->array;
+    for (int64_t d = 0; d < index->count; d++) {
         grdi_range range;
         if (!grdi_resolve_index(op, x, d, index->dim[d], &range))
             return NULL;
-        const grdi_array part = grdi_array_slice(&x->array, &range);
-        x = grdi_tensor_view(op, x, &part);
+        part = grdi_array_slice(&part, &range);
     }
-    return x;
+    return grdi_tensor_view(op, x, &part);
 }
 
 double grd_item_at(const grd_tensor *x, grd_dims index)
