@@ -42,6 +42,15 @@ bool grdi_layer_norm_backward(const grd_tensor *dy, const grd_tensor *x, const g
 bool grdi_rms_norm_backward(const grd_tensor *dy, const grd_tensor *x, const grd_tensor *stats,
                             const grd_tensor *weight, const bool wanted[2], grd_tensor *dx[2]);
 
+/* optimizer.c: in place, for optimizers; they count the change. x and what is kept for it, and its
+ * gradient dx, are contiguous and of one shape, device and dtype, f32 or f64: anything else is an
+ * error. False: it is latched. b may be NULL. */
+bool grdi_sgd_step(grd_tensor *x, grd_tensor *b, const grd_tensor *dx, const grdi_sgd *numbers);
+bool grdi_adam_step(grd_tensor *x, grd_tensor *m, grd_tensor *v, const grd_tensor *dx,
+                    const grdi_adam *numbers);
+/* Row `row` of sums f64 [rows, 2] = the sum of x's squares, and how many of x are not finite. */
+bool grdi_square_sum(grd_tensor *sums, int64_t row, const grd_tensor *x);
+
 /* softmax.c */
 grd_tensor *grdi_softmax(const grd_tensor *x, int64_t dim);
 grd_tensor *grdi_log_softmax(const grd_tensor *x, int64_t dim);

@@ -39,6 +39,7 @@ const op_family *const op_families[] = {
     &matmul_family,
     &random_family,
     &norm_family,
+    &optimizer_family,
     &softmax_family,
     &sum_family,
     &view_family,

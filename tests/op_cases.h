@@ -55,6 +55,7 @@ extern const op_family matmul_family;
 extern const op_family random_family;
 extern const op_family scalar_family;
 extern const op_family norm_family;
+extern const op_family optimizer_family;
 extern const op_family softmax_family;
 extern const op_family sum_family;
 extern const op_family unary_family;
