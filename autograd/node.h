@@ -92,6 +92,9 @@ static inline grdi_node *grdi_history(const grd_tensor *x)
 
 grdi_node *grdi_leaf_create(const grd_tensor *x);
 
+/* Undoes grd_require_grad: x, a leaf, collects no gradient any more and loses what it has. */
+void grdi_leaf_forget(grd_tensor *x);
+
 /* Releases what the node keeps; it stays as a tombstone, so that a second walk can say so. */
 void grdi_node_free_graph(grdi_node *node);
 
