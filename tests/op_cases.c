@@ -37,14 +37,14 @@ void stretch(const plain *a, const plain *b, plain *y)
 const op_family *const op_families[] = {
     &binary_family,
     &matmul_family,
-    &random_family,
     &norm_family,
     &optimizer_family,
+    &random_family,
+    &scalar_family,
     &softmax_family,
     &sum_family,
+    &unary_family,
     &view_family,
-    &binary_family, &matmul_family, &scalar_family, &softmax_family,
-    &sum_family,    &unary_family,  &view_family,
 };
 /* clang-format on */
 const int op_family_count = sizeof op_families / sizeof op_families[0];
