@@ -89,3 +89,25 @@ grd_tensor *grd_neg(const grd_tensor *x)
 {
     return grdi_record(&neg, grdi_neg(x), (const grd_tensor *[]){ x }, 1, NULL);
 }
+
+/* y = x within its bounds: dx = dy where x was within them, else 0. */
+static void clamp_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
+{
+    const double *bounds = grdi_attributes(node);
+    grd_tensor *x = grdi_saved(node, 0);
+    grd_tensor *within = grd_logical_and(grd_ge_scalar(x, bounds[0]), grd_le_scalar(x, bounds[1]));
+    dx[0] = grd_masked_fill(dy, grd_logical_not(within), 0);
+}
+
+static const grdi_derivative clamp = {
+    .op = "clamp",
+    .needs = { GRDI_INPUT(0) },
+    .attributes = 2 * sizeof(double),
+    .backward = clamp_backward,
+};
+
+grd_tensor *grd_clamp(const grd_tensor *x, double low, double high)
+{
+    return grdi_record(&clamp, grdi_clamp(x, low, high), (const grd_tensor *[]){ x }, 1,
+                       (double[]){ low, high });
+}

@@ -1,7 +1,5 @@
 #include "autograd/node.h"
 
-#include <math.h>
-
 /* y = |x|: dx = dy sign(x), which is 0 in 0. */
 static void abs_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 {
@@ -137,22 +135,4 @@ static const grdi_derivative cos_of = {
 grd_tensor *grd_cos(const grd_tensor *x)
 {
     return grdi_record(&cos_of, grdi_cos(x), (const grd_tensor *[]){ x }, 1, NULL);
-}
-
-/* y = erf(x): dx = dy 2 / sqrt(pi) e^(-x^2). */
-static void erf_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
-{
-    grd_tensor *bell = grd_exp(grd_neg(grd_square(grdi_saved(node, 0))));
-    dx[0] = grd_mul(dy, grd_mul_scalar(bell, 1.1283791670955126));
-}
-
-static const grdi_derivative erf_of = {
-    .op = "erf",
-    .needs = { GRDI_INPUT(0) },
-    .backward = erf_backward,
-};
-
-grd_tensor *grd_erf(const grd_tensor *x)
-{
-    return grdi_record(&erf_of, grdi_erf(x), (const grd_tensor *[]){ x }, 1, NULL);
 }

@@ -1,8 +1,5 @@
 #include "tensor/front.h"
 
-typedef grd_status binary_kernel(grd_device *, const grdi_array *, const grdi_array *,
-                                 const grdi_array *);
-
 /* One loop over all elements: what most calls are. */
 static bool is_flat(const grdi_array *a, const grdi_array *b)
 {
@@ -43,8 +40,8 @@ static bool common_shape(const char *op, const grd_tensor *a, const grd_tensor *
     return true;
 }
 
-static grd_tensor *binary(const char *op, binary_kernel *kernel, unsigned kinds,
-                          const grd_tensor *a, const grd_tensor *b)
+grd_tensor *grdi_tensor_between(const char *op, const grd_tensor *a, const grd_tensor *b,
+                                unsigned kinds, grd_dtype dtype, grdi_array arrays[3])
 {
     if (!grdi_same_kind(op, a, b) || !grdi_has_kind(op, "a", a, kinds))
         return NULL;
@@ -54,13 +51,20 @@ static grd_tensor *binary(const char *op, binary_kernel *kernel, unsigned kinds,
         shape = grdi_array_shape(&a->array);
     else if (!common_shape(op, a, b, &shape))
         return NULL;
+    grd_tensor *y = grdi_tensor_create(op, &shape, dtype, grdi_device(a));
+    if (y)
+        describe(arrays, (const grd_tensor *[]){ y, a, b }, &shape, flat);
+    return y;
+}
 
-    grd_device *device = grdi_device(a);
-    grd_tensor *y = grdi_tensor_create(op, &shape, a->array.dtype, device);
+grd_tensor *grdi_binary(const char *op, grdi_binary_kernel *kernel, unsigned kinds,
+                        const grd_tensor *a, const grd_tensor *b)
+{
+    grdi_array arrays[3];
+    grd_tensor *y = grdi_tensor_between(op, a, b, kinds, a->array.dtype, arrays);
     if (!y)
         return NULL;
-    grdi_array arrays[3];
-    describe(arrays, (const grd_tensor *[]){ y, a, b }, &shape, flat);
+    grd_device *device = grdi_device(a);
     const grd_status status =
         kernel ? kernel(device, &arrays[0], &arrays[1], &arrays[2]) : GRD_ERROR_UNSUPPORTED;
     return grdi_launched(status, op, a->array.dtype, device) == GRD_OK ? y : NULL;
@@ -70,26 +74,47 @@ grd_tensor *grdi_add(const grd_tensor *a, const grd_tensor *b)
 {
     if (!a || !b)
         return grdi_fail_null("add");
-    return binary("add", grdi_device(a)->kernels->add, GRDI_NUMBERS, a, b);
+    return grdi_binary("add", grdi_device(a)->kernels->add, GRDI_NUMBERS, a, b);
 }
 
 grd_tensor *grdi_sub(const grd_tensor *a, const grd_tensor *b)
 {
     if (!a || !b)
         return grdi_fail_null("sub");
-    return binary("sub", grdi_device(a)->kernels->sub, GRDI_NUMBERS, a, b);
+    return grdi_binary("sub", grdi_device(a)->kernels->sub, GRDI_NUMBERS, a, b);
 }
 
 grd_tensor *grdi_mul(const grd_tensor *a, const grd_tensor *b)
 {
     if (!a || !b)
         return grdi_fail_null("mul");
-    return binary("mul", grdi_device(a)->kernels->mul, GRDI_NUMBERS, a, b);
+    return grdi_binary("mul", grdi_device(a)->kernels->mul, GRDI_NUMBERS, a, b);
 }
 
 grd_tensor *grdi_div(const grd_tensor *a, const grd_tensor *b)
 {
     if (!a || !b)
         return grdi_fail_null("div");
-    return binary("div", grdi_device(a)->kernels->div, GRDI_FLOATS, a, b);
+    return grdi_binary("div", grdi_device(a)->kernels->div, GRDI_FLOATS, a, b);
+}
+
+grd_tensor *grdi_pow(const grd_tensor *a, const grd_tensor *b)
+{
+    if (!a || !b)
+        return grdi_fail_null("pow");
+    return grdi_binary("pow", grdi_device(a)->kernels->pow, GRDI_FLOATS, a, b);
+}
+
+grd_tensor *grdi_maximum(const grd_tensor *a, const grd_tensor *b)
+{
+    if (!a || !b)
+        return grdi_fail_null("maximum");
+    return grdi_binary("maximum", grdi_device(a)->kernels->maximum, GRDI_NUMBERS, a, b);
+}
+
+grd_tensor *grdi_minimum(const grd_tensor *a, const grd_tensor *b)
+{
+    if (!a || !b)
+        return grdi_fail_null("minimum");
+    return grdi_binary("minimum", grdi_device(a)->kernels->minimum, GRDI_NUMBERS, a, b);
 }

@@ -5,11 +5,48 @@
 
 #include "tensor/tensor.h"
 
+/* activation.c */
+grd_tensor *grdi_erf(const grd_tensor *x);
+grd_tensor *grdi_tanh(const grd_tensor *x);
+grd_tensor *grdi_sigmoid(const grd_tensor *x);
+grd_tensor *grdi_relu(const grd_tensor *x);
+grd_tensor *grdi_gelu(const grd_tensor *x);
+grd_tensor *grdi_gelu_tanh(const grd_tensor *x);
+grd_tensor *grdi_silu(const grd_tensor *x);
+/* dx from the result y, or from the input x. */
+grd_tensor *grdi_tanh_backward(const grd_tensor *dy, const grd_tensor *y);
+grd_tensor *grdi_sigmoid_backward(const grd_tensor *dy, const grd_tensor *y);
+grd_tensor *grdi_relu_backward(const grd_tensor *dy, const grd_tensor *y);
+grd_tensor *grdi_gelu_backward(const grd_tensor *dy, const grd_tensor *x);
+grd_tensor *grdi_gelu_tanh_backward(const grd_tensor *dy, const grd_tensor *x);
+grd_tensor *grdi_silu_backward(const grd_tensor *dy, const grd_tensor *x);
+
 /* binary.c */
 grd_tensor *grdi_add(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_sub(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_mul(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_div(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_pow(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_maximum(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_minimum(const grd_tensor *a, const grd_tensor *b);
+
+/* compare.c */
+grd_tensor *grdi_eq(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_ne(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_lt(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_le(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_gt(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_ge(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_eq_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_ne_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_lt_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_le_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_gt_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_ge_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_logical_and(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_logical_or(const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_logical_not(const grd_tensor *x);
+grd_tensor *grdi_isfinite(const grd_tensor *x);
 
 /* matmul.c */
 grd_tensor *grdi_matmul(const grd_tensor *a, const grd_tensor *b);
@@ -30,6 +67,7 @@ grd_tensor *grdi_mul_scalar(const grd_tensor *a, double b);
 grd_tensor *grdi_div_scalar(const grd_tensor *a, double b);
 grd_tensor *grdi_pow_scalar(const grd_tensor *a, double b);
 grd_tensor *grdi_neg(const grd_tensor *x);
+grd_tensor *grdi_clamp(const grd_tensor *x, double low, double high);
 
 /* norm.c: stats, unless it is NULL, receives what backward needs. dx holds the gradients of x,
  * weight and bias; wanted[0] is taken for true. */
@@ -73,7 +111,6 @@ grd_tensor *grdi_sqrt(const grd_tensor *x);
 grd_tensor *grdi_rsqrt(const grd_tensor *x);
 grd_tensor *grdi_sin(const grd_tensor *x);
 grd_tensor *grdi_cos(const grd_tensor *x);
-grd_tensor *grdi_erf(const grd_tensor *x);
 
 /* view.c */
 grd_tensor *grdi_view(const grd_tensor *x, const grd_shape *shape);
@@ -107,5 +144,9 @@ grd_tensor *grdi_place(const grd_tensor *x, const grd_shape *shape,
                        const grdi_range *range); /* zeros, with x at the range */
 /* Copies x into y, which is on x's device and has its sizes. */
 bool grdi_copy_to(const char *op, const grdi_array *y, const grd_tensor *x);
+
+/* where.c */
+grd_tensor *grdi_where(const grd_tensor *condition, const grd_tensor *a, const grd_tensor *b);
+grd_tensor *grdi_masked_fill(const grd_tensor *x, const grd_tensor *mask, double value);
 
 #endif

@@ -67,3 +67,27 @@ grd_tensor *grdi_pow_scalar(const grd_tensor *a, double b)
         GRDI_LAUNCH(device, pow_scalar, a->array.dtype, (device, &arrays[0], &arrays[1], b));
     return status == GRD_OK ? y : NULL;
 }
+
+static bool is_bound(double bound, grd_dtype dtype)
+{
+    if (bound != bound)
+        return grdi_fail(GRD_ERROR_ARGUMENT, "clamp", "a bound is NaN");
+    return bound - bound != 0 || grdi_fits("clamp", bound, dtype);
+}
+
+grd_tensor *grdi_clamp(const grd_tensor *x, double low, double high)
+{
+    grdi_array arrays[2];
+    if (!x)
+        return grdi_fail_null("clamp");
+    const grd_dtype dtype = x->array.dtype;
+    if (!is_bound(low, dtype) || !is_bound(high, dtype))
+        return NULL;
+    grd_tensor *y = grdi_tensor_beside("clamp", x, GRDI_NUMBERS, dtype, arrays);
+    if (!y)
+        return NULL;
+    grd_device *device = grdi_device(x);
+    const grd_status status =
+        GRDI_LAUNCH(device, clamp, dtype, (device, &arrays[0], &arrays[1], low, high));
+    return status == GRD_OK ? y : NULL;
+}

@@ -149,10 +149,11 @@ bool grdi_dim_bits(const char *op, const grd_tensor *x, const grd_dims *dims, un
 
 bool grdi_fits(const char *op, double value, grd_dtype dtype)
 {
-    if (dtype != GRD_I64 || (value >= -0x1p63 && value < 0x1p63 && trunc(value) == value))
+    const bool whole = value >= -0x1p63 && value < 0x1p63 && trunc(value) == value;
+    if (dtype == GRD_I64 ? whole : dtype != GRD_BOOL || value == 0 || value == 1)
         return true;
-    return grdi_fail(GRD_ERROR_ARGUMENT, op, "%.17g is no i64 (cast the tensor to f32 first)",
-                     value);
+    return grdi_fail(GRD_ERROR_ARGUMENT, op, "%.17g is no %s (cast the tensor to f32 first)", value,
+                     grdi_dtype_name(dtype));
 }
 
 bool grdi_has_kind(const char *op, const char *name, const grd_tensor *x, unsigned kinds)

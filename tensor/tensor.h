@@ -43,6 +43,10 @@ static inline grd_device *grdi_device(const grd_tensor *x)
 grd_tensor *grdi_tensor_beside(const char *op, const grd_tensor *x, unsigned kinds, grd_dtype dtype,
                                grdi_array arrays[2]);
 
+/* The same for a and b, of one dtype and device, and of the shape that they broadcast to. */
+grd_tensor *grdi_tensor_between(const char *op, const grd_tensor *a, const grd_tensor *b,
+                                unsigned kinds, grd_dtype dtype, grdi_array arrays[3]);
+
 /* A tensor filled with `value`, whatever the scope's dtype and device. */
 grd_tensor *grdi_full(const char *op, const grd_shape *shape, double value, grd_dtype dtype,
                       grd_device *device);
@@ -58,6 +62,15 @@ bool grdi_may_write(const char *op, grd_tensor *x);
                   #kernel, dtype, device)
 grd_status grdi_launched(grd_status status, const char *op, grd_dtype dtype,
                          const grd_device *device);
+
+/* Whole ops, of the dtype of their inputs, for kernels that need nothing else. */
+typedef grd_status grdi_unary_kernel(grd_device *, const grdi_array *, const grdi_array *);
+typedef grd_status grdi_binary_kernel(grd_device *, const grdi_array *, const grdi_array *,
+                                      const grdi_array *);
+grd_tensor *grdi_unary(const char *op, grdi_unary_kernel *kernel, unsigned kinds,
+                       const grd_tensor *x);
+grd_tensor *grdi_binary(const char *op, grdi_binary_kernel *kernel, unsigned kinds,
+                        const grd_tensor *a, const grd_tensor *b);
 
 /* shape.c: descriptions of arrays. Functions that return false or NULL have latched the error. */
 
@@ -88,7 +101,7 @@ bool grdi_resolve_dim(const char *op, const grd_tensor *x, int64_t dim, int *res
 /* The same as a set of bits; no dims at all mean every dimension. */
 bool grdi_dim_bits(const char *op, const grd_tensor *x, const grd_dims *dims, unsigned *bits);
 
-/* Whether an i64 can hold `value`; other dtypes round what they are given. */
+/* Whether `value` is whole, for an i64, or 0 or 1, for a bool; other dtypes round it. */
 bool grdi_fits(const char *op, double value, grd_dtype dtype);
 
 /* Kinds of dtypes, as a set of bits. */

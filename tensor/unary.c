@@ -1,8 +1,7 @@
 #include "tensor/front.h"
 
-typedef grd_status unary_kernel(grd_device *, const grdi_array *, const grdi_array *);
-
-static grd_tensor *unary(const char *op, unary_kernel *kernel, unsigned kinds, const grd_tensor *x)
+grd_tensor *grdi_unary(const char *op, grdi_unary_kernel *kernel, unsigned kinds,
+                       const grd_tensor *x)
 {
     grd_device *device = grdi_device(x);
     grdi_array arrays[2];
@@ -18,68 +17,61 @@ grd_tensor *grdi_abs(const grd_tensor *x)
 {
     if (!x)
         return grdi_fail_null("abs");
-    return unary("abs", grdi_device(x)->kernels->abs, GRDI_NUMBERS, x);
+    return grdi_unary("abs", grdi_device(x)->kernels->abs, GRDI_NUMBERS, x);
 }
 
 grd_tensor *grdi_sign(const grd_tensor *x)
 {
     if (!x)
         return grdi_fail_null("sign");
-    return unary("sign", grdi_device(x)->kernels->sign, GRDI_NUMBERS, x);
+    return grdi_unary("sign", grdi_device(x)->kernels->sign, GRDI_NUMBERS, x);
 }
 
 grd_tensor *grdi_square(const grd_tensor *x)
 {
     if (!x)
         return grdi_fail_null("square");
-    return unary("square", grdi_device(x)->kernels->square, GRDI_NUMBERS, x);
+    return grdi_unary("square", grdi_device(x)->kernels->square, GRDI_NUMBERS, x);
 }
 
 grd_tensor *grdi_exp(const grd_tensor *x)
 {
     if (!x)
         return grdi_fail_null("exp");
-    return unary("exp", grdi_device(x)->kernels->exp, GRDI_FLOATS, x);
+    return grdi_unary("exp", grdi_device(x)->kernels->exp, GRDI_FLOATS, x);
 }
 
 grd_tensor *grdi_log(const grd_tensor *x)
 {
     if (!x)
         return grdi_fail_null("log");
-    return unary("log", grdi_device(x)->kernels->log, GRDI_FLOATS, x);
+    return grdi_unary("log", grdi_device(x)->kernels->log, GRDI_FLOATS, x);
 }
 
 grd_tensor *grdi_sqrt(const grd_tensor *x)
 {
     if (!x)
         return grdi_fail_null("sqrt");
-    return unary("sqrt", grdi_device(x)->kernels->sqrt, GRDI_FLOATS, x);
+    return grdi_unary("sqrt", grdi_device(x)->kernels->sqrt, GRDI_FLOATS, x);
 }
 
 grd_tensor *grdi_rsqrt(const grd_tensor *x)
 {
     if (!x)
         return grdi_fail_null("rsqrt");
-    return unary("rsqrt", grdi_device(x)->kernels->rsqrt, GRDI_FLOATS, x);
+    return grdi_unary("rsqrt", grdi_device(x)->kernels->rsqrt, GRDI_FLOATS, x);
 }
 
 grd_tensor *grdi_sin(const grd_tensor *x)
 {
     if (!x)
         return grdi_fail_null("sin");
-    return unary("sin", grdi_device(x)->kernels->sin, GRDI_FLOATS, x);
+    return grdi_unary("sin", grdi_device(x)->kernels->sin, GRDI_FLOATS, x);
 }
 
 grd_tensor *grdi_cos(const grd_tensor *x)
 {
     if (!x)
         return grdi_fail_null("cos");
-    return unary("cos", grdi_device(x)->kernels->cos, GRDI_FLOATS, x);
-}
-
-grd_tensor *grdi_erf(const grd_tensor *x)
-{
-    if (!x)
-        return grdi_fail_null("erf");
-    return unary("erf", grdi_device(x)->kernels->erf, GRDI_FLOATS, x);
+    return grdi_unary("cos", grdi_device(x)->kernels->cos, GRDI_FLOATS, x);
 }

@@ -35,7 +35,9 @@ void stretch(const plain *a, const plain *b, plain *y)
 
 /* clang-format off */
 const op_family *const op_families[] = {
+    &activation_family,
     &binary_family,
+    &compare_family,
     &matmul_family,
     &norm_family,
     &optimizer_family,
@@ -45,6 +47,11 @@ const op_family *const op_families[] = {
     &sum_family,
     &unary_family,
     &view_family,
+    &where_family,
+    &activation_family,
+    &binary_family,
+    &compare_family, &matmul_family, &scalar_family, &softmax_family,
+    &sum_family,    &unary_family,  &view_family,
 };
 /* clang-format on */
 const int op_family_count = sizeof op_families / sizeof op_families[0];

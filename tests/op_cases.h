@@ -50,7 +50,9 @@ typedef struct op_family {
         cases, sizeof cases / sizeof cases[0], bad, sizeof bad / sizeof bad[0]                     \
     }
 
+extern const op_family activation_family;
 extern const op_family binary_family;
+extern const op_family compare_family;
 extern const op_family matmul_family;
 extern const op_family random_family;
 extern const op_family scalar_family;
@@ -60,6 +62,7 @@ extern const op_family softmax_family;
 extern const op_family sum_family;
 extern const op_family unary_family;
 extern const op_family view_family;
+extern const op_family where_family;
 
 extern const op_family *const op_families[];
 extern const int op_family_count;

@@ -25,16 +25,23 @@ static grd_status flat(void *context, int64_t first, int64_t last)
     return GRD_OK;
 }
 
+typedef union buffer {
+    float f32[GRDI_TILE];
+    double f64[GRDI_TILE];
+    int64_t i64[GRDI_TILE];
+    bool truth[GRDI_TILE];
+} buffer;
+
 static void tile(const grdi_map *map, const int64_t offset[], int64_t n)
 {
-    double buffers[ARRAYS][GRDI_TILE];
+    buffer buffers[ARRAYS];
     void *at[ARRAYS];
     for (int i = 1; i < map->count; i++) {
         const grdi_array *x = map->of[i].array;
-        at[i] = (void *)grdi_load(x, map->of[i].as, offset[i], grdi_row_stride(x), n, buffers[i]);
+        at[i] = (void *)grdi_load(x, map->of[i].as, offset[i], grdi_row_stride(x), n, &buffers[i]);
     }
     const grdi_array *y = map->of[0].array;
-    at[0] = grdi_target(y, map->of[0].as, offset[0], grdi_row_stride(y), buffers[0]);
+    at[0] = grdi_target(y, map->of[0].as, offset[0], grdi_row_stride(y), &buffers[0]);
     map->tile(map->context, n, at);
     grdi_store(y, map->of[0].as, offset[0], grdi_row_stride(y), n, at[0]);
 }
@@ -90,4 +97,59 @@ grd_status grdi_run_map(const grdi_map *map)
         return grdi_parallel(length, grdi_grain(ns), elements, (void *)map);
     return grdi_parallel(grdi_positions(y, y->rank - 1), grdi_grain(20 + ns * (double)length), rows,
                          (void *)map);
+}
+
+static void unary_f32(const void *f, int64_t n, void *const at[])
+{
+    ((const grdi_unary *)f)->f32(n, at[0], at[1]);
+}
+
+static void unary_f64(const void *f, int64_t n, void *const at[])
+{
+    double *y = at[0];
+    const double *x = at[1];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = ((const grdi_unary *)f)->f64(x[i]);
+}
+
+static void unary_i64(const void *f, int64_t n, void *const at[])
+{
+    int64_t *y = at[0];
+    const int64_t *x = at[1];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = ((const grdi_unary *)f)->i64(x[i]);
+}
+
+grd_status grdi_run_unary(const grdi_array *y, const grdi_array *x, const grdi_unary *f)
+{
+    const grd_dtype as = grdi_computed_in(y->dtype);
+    if (as == GRD_I64 && !f->i64)
+        return GRD_ERROR_UNSUPPORTED;
+    grdi_tile *tile = as == GRD_F32 ? unary_f32 : as == GRD_F64 ? unary_f64 : unary_i64;
+    return grdi_run_map(&(grdi_map){ tile, f, f->ns, 2, { { y, as }, { x, as } } });
+}
+
+static void binary_f32(const void *f, int64_t n, void *const at[])
+{
+    ((const grdi_binary *)f)->f32(n, at[0], at[1], at[2]);
+}
+
+static void binary_f64(const void *f, int64_t n, void *const at[])
+{
+    ((const grdi_binary *)f)->f64(n, at[0], at[1], at[2]);
+}
+
+static void binary_i64(const void *f, int64_t n, void *const at[])
+{
+    ((const grdi_binary *)f)->i64(n, at[0], at[1], at[2]);
+}
+
+grd_status grdi_run_binary(const grdi_array *y, const grdi_array *a, const grdi_array *b,
+                           const grdi_binary *f)
+{
+    const grd_dtype as = grdi_computed_in(y->dtype);
+    if (as == GRD_I64 && !f->i64)
+        return GRD_ERROR_UNSUPPORTED;
+    grdi_tile *tile = as == GRD_F32 ? binary_f32 : as == GRD_F64 ? binary_f64 : binary_i64;
+    return grdi_run_map(&(grdi_map){ tile, f, f->ns, 3, { { y, as }, { a, as }, { b, as } } });
 }

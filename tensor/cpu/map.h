@@ -21,4 +21,23 @@ typedef struct grdi_map {
 
 grd_status grdi_run_map(const grdi_map *map);
 
+/* y = f(x), y[i] = f(a[i], b[i]); NULL for what the kernel does not compute in. */
+typedef struct grdi_unary {
+    void (*f32)(int64_t n, float *y, const float *x);
+    double (*f64)(double x);
+    int64_t (*i64)(int64_t x);
+    double ns; /* what an element costs, about */
+} grdi_unary;
+
+typedef struct grdi_binary {
+    void (*f32)(int64_t n, float *y, const float *a, const float *b);
+    void (*f64)(int64_t n, double *y, const double *a, const double *b);
+    void (*i64)(int64_t n, int64_t *y, const int64_t *a, const int64_t *b);
+    double ns;
+} grdi_binary;
+
+grd_status grdi_run_unary(const grdi_array *y, const grdi_array *x, const grdi_unary *f);
+grd_status grdi_run_binary(const grdi_array *y, const grdi_array *a, const grdi_array *b,
+                           const grdi_binary *f);
+
 #endif

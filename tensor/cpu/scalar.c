@@ -98,3 +98,77 @@ grd_status grdi_cpu_pow_scalar(grd_device *device, const grdi_array *y, const gr
 {
     return run(y, x, &(scalar){ grdi_loops_of(device), 0, b }, 10, pow_f32, pow_f64, NULL);
 }
+
+static void clamp_f32(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    s->loops->clamp_f32(n, at[0], at[1], (float)s->a, (float)s->b);
+}
+
+static void clamp_f64(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    double *y = at[0];
+    const double *x = at[1];
+    for (int64_t i = 0; i < n; i++) {
+        const double raised = x[i] < s->a ? s->a : x[i];
+        y[i] = raised > s->b ? s->b : raised;
+    }
+}
+
+/* An infinite bound is none, which no i64 says. */
+static void clamp_i64(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    int64_t *y = at[0];
+    const int64_t *x = at[1];
+    const int64_t low = s->a < -0x1p63 ? INT64_MIN : (int64_t)s->a,
+                  high = s->b >= 0x1p63 ? INT64_MAX : (int64_t)s->b;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t raised = x[i] < low ? low : x[i];
+        y[i] = raised > high ? high : raised;
+    }
+}
+
+grd_status grdi_cpu_clamp(grd_device *device, const grdi_array *y, const grdi_array *x, double low,
+                          double high)
+{
+    return run(y, x, &(scalar){ grdi_loops_of(device), low, high }, 0.2, clamp_f32, clamp_f64,
+               clamp_i64);
+}
+
+static void add_scaled_f32(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    s->loops->add_scaled_f32(n, at[0], at[1], at[2], (float)s->b);
+}
+
+static void add_scaled_f64(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    double *y = at[0];
+    const double *a = at[1], *b = at[2];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = a[i] + s->b * b[i];
+}
+
+static void add_scaled_i64(const void *context, int64_t n, void *const at[])
+{
+    const scalar *s = context;
+    int64_t *y = at[0];
+    const int64_t *a = at[1], *b = at[2];
+    const uint64_t factor = (uint64_t)(int64_t)s->b;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (int64_t)((uint64_t)a[i] + factor * (uint64_t)b[i]);
+}
+
+grd_status grdi_cpu_add_scaled(grd_device *device, const grdi_array *y, const grdi_array *a,
+                               const grdi_array *b, double factor)
+{
+    const grd_dtype as = grdi_computed_in(y->dtype);
+    const scalar s = { grdi_loops_of(device), 0, factor };
+    grdi_tile *tile = as == GRD_F32   ? add_scaled_f32
+                      : as == GRD_F64 ? add_scaled_f64
+                                      : add_scaled_i64;
+    return grdi_run_map(&(grdi_map){ tile, &s, 0.3, 3, { { y, as }, { a, as }, { b, as } } });
+}

@@ -28,6 +28,9 @@ BINARY(add, a + b)
 BINARY(sub, a - b)
 BINARY(mul, a *b)
 BINARY(div, a / b)
+BINARY(pow, pow(a, b))
+BINARY(maximum, a < b ? b : a)
+BINARY(minimum, a < b ? a : b)
 
 static grd_tensor *run_add_i64_and_f32(const grd_tensor *const x[])
 {
@@ -56,6 +59,10 @@ static const op_case cases[] = {
     { "mul", "mul", run_mul, mul_reference, 2, { S2(3, 4), S2(3, 4) } },
     { "mul, broadcast", "mul", run_mul, mul_reference, 2, { S2(4, 1), S3(2, 4, 3) } },
     { "div", "div", run_div, div_reference, 2, { S2(3, 4), S2(3, 4) }, { REAL, POSITIVE } },
+    { "pow", "pow", run_pow, pow_reference, 2, { S2(3, 4), S2(3, 4) }, { POSITIVE, REAL } },
+    { "pow, broadcast", "pow", run_pow, pow_reference, 2, { S2(3, 1), S1(4) }, { POSITIVE, REAL } },
+    { "maximum", "maximum", run_maximum, maximum_reference, 2, { S2(3, 4), S2(3, 1) }, { APART } },
+    { "minimum", "minimum", run_minimum, minimum_reference, 2, { S2(3, 4), S1(4) }, { APART } },
     { "div, broadcast", "div", run_div, div_reference, 2, { S1(4), S2(3, 1) }, { REAL, POSITIVE } },
 };
 

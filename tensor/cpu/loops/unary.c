@@ -12,30 +12,9 @@
 UNARY(abs_f32, fabsf(x[i]))
 UNARY(sign_f32, x[i] > 0 ? 1 : x[i] < 0 ? -1 : x[i])
 UNARY(square_f32, x[i] * x[i])
-UNARY(exp_f32, expf(x[i]))
 UNARY(log_f32, logf(x[i]))
 UNARY(sqrt_f32, sqrtf(x[i]))
 UNARY(rsqrt_f32, 1 / sqrtf(x[i]))
 UNARY(sin_f32, sinf(x[i]))
 UNARY(cos_f32, cosf(x[i]))
-UNARY(erf_f32, erff(x[i]))
-
-void GRDI_LOOP(affine_f32)(int64_t n, float *y, const float *x, float scale, float offset)
-{
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++)
-        y[i] = scale * x[i] + offset;
-}
-
-void GRDI_LOOP(div_scalar_f32)(int64_t n, float *y, const float *x, float b)
-{
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++)
-        y[i] = x[i] / b;
-}
-
-void GRDI_LOOP(pow_scalar_f32)(int64_t n, float *y, const float *x, float b)
-{
-    for (int64_t i = 0; i < n; i++)
-        y[i] = powf(x[i], b);
-}
+UNARY(relu_f32, x[i] > 0 || x[i] != x[i] ? x[i] : 0)
