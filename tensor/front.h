@@ -48,6 +48,13 @@ grd_tensor *grdi_logical_or(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_logical_not(const grd_tensor *x);
 grd_tensor *grdi_isfinite(const grd_tensor *x);
 
+/* extreme.c */
+grd_tensor *grdi_max(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
+grd_tensor *grdi_min(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
+grd_tensor *grdi_argmax(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
+grd_tensor *grdi_all(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
+grd_tensor *grdi_any(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
+
 /* matmul.c */
 grd_tensor *grdi_matmul(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_linear(const grd_tensor *x, const grd_tensor *weight, const grd_tensor *bias);
@@ -100,6 +107,8 @@ grd_tensor *grdi_log_softmax_backward(const grd_tensor *y, const grd_tensor *dy,
 /* sum.c */
 grd_tensor *grdi_sum(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
 grd_tensor *grdi_mean(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
+grd_tensor *grdi_var(const grd_tensor *x, const grd_dims *dims, int64_t correction,
+                     grd_keepdim keep);
 
 /* unary.c */
 grd_tensor *grdi_abs(const grd_tensor *x);

@@ -1,81 +1,54 @@
-#include "tensor/front.h"
+#include "tensor/reduce.h"
 
-/* x with the dimensions in `reduced` moved behind the others; returns how many those are. */
-static int with_reduced_last(grdi_array *x, unsigned reduced)
+/* A kernel that scales what it sums. */
+typedef grd_status sum_kernel(grd_device *, const grdi_array *, const grdi_array *, int, double);
+
+static grd_tensor *launch(const char *op, sum_kernel *kernel, const grdi_reduction *r,
+                          double factor)
 {
-    const grdi_array from = *x;
-    x->rank = 0;
-    for (int d = 0; d < from.rank; d++)
-        if (!(reduced & 1u << d))
-            x->dim[x->rank++] = from.dim[d];
-    const int kept = x->rank;
-    for (int d = 0; d < from.rank; d++)
-        if (reduced & 1u << d)
-            x->dim[x->rank++] = from.dim[d];
-    return kept;
-}
-
-static grd_shape reduced_shape(const grdi_array *x, unsigned reduced, grd_keepdim keep)
-{
-    grd_shape shape = { 0 };
-    for (int d = 0; d < x->rank; d++) {
-        const bool gone = reduced & 1u << d;
-        if (!gone || keep == GRD_KEEP_DIMS)
-            shape.size[shape.rank++] = gone ? 1 : x->dim[d].size;
-    }
-    return shape;
-}
-
-static int64_t reduced_count(const grdi_array *x, unsigned reduced)
-{
-    int64_t count = 1;
-    for (int d = 0; d < x->rank; d++)
-        count *= reduced & 1u << d ? x->dim[d].size : 1;
-    return count;
-}
-
-static grd_tensor *scaled_sum(const char *op, const grd_tensor *x, unsigned reduced,
-                              grd_keepdim keep, double factor)
-{
-    grd_device *device = grdi_device(x);
-    const grd_dtype dtype = x->array.dtype;
-    const grd_shape shape = reduced_shape(&x->array, reduced, keep);
-    grd_tensor *y = grdi_tensor_create(op, &shape, dtype, device);
-    if (!y)
-        return NULL;
-
-    grdi_array from = x->array;
-    const int kept = with_reduced_last(&from, reduced);
-    const grd_shape without = reduced_shape(&x->array, reduced, GRD_DROP_DIMS);
-    grdi_array to;
-    grdi_array_init(&to, &without, dtype);
-    to.data = y->array.data;
-    const int count = from.rank - kept;
-    const grd_status status = device->kernels->sum
-                                  ? device->kernels->sum(device, &to, &from, count, factor)
-                                  : GRD_ERROR_UNSUPPORTED;
-    return grdi_launched(status, op, dtype, device) == GRD_OK ? y : NULL;
+    grd_device *device = grdi_device(r->y);
+    const grd_status status =
+        kernel ? kernel(device, &r->to, &r->from, r->reduced, factor) : GRD_ERROR_UNSUPPORTED;
+    return grdi_launched(status, op, r->from.dtype, device) == GRD_OK ? r->y : NULL;
 }
 
 grd_tensor *grdi_sum(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep)
 {
-    unsigned reduced;
+    grdi_reduction r;
     if (!x)
         return grdi_fail_null("sum");
-    if (!grdi_dim_bits("sum", x, dims, &reduced))
+    const grd_dtype dtype = grdi_is_floating(x->array.dtype) ? x->array.dtype : GRD_I64;
+    if (!grdi_reduction_begin("sum", x, dims, keep, dtype, &r))
         return NULL;
-    return scaled_sum("sum", x, reduced, keep, 1);
+    return launch("sum", grdi_device(x)->kernels->sum, &r, 1);
+}
+
+static bool check_floating(const char *op, const grd_tensor *x)
+{
+    if (!x)
+        return grdi_fail_null(op);
+    if (!grdi_is_floating(x->array.dtype))
+        return grdi_fail(GRD_ERROR_DTYPE, op, "%s has no %s (grd_cast it to f32 or f64)",
+                         grdi_dtype_name(x->array.dtype), op);
+    return true;
 }
 
 grd_tensor *grdi_mean(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep)
 {
-    unsigned reduced;
-    if (!x)
-        return grdi_fail_null("mean");
-    if (!grdi_dim_bits("mean", x, dims, &reduced))
+    grdi_reduction r;
+    if (!check_floating("mean", x) ||
+        !grdi_reduction_begin("mean", x, dims, keep, x->array.dtype, &r))
         return NULL;
-    if (x->array.dtype == GRD_I64 || x->array.dtype == GRD_BOOL)
-        return grdi_fail(GRD_ERROR_DTYPE, "mean", "%s has no mean (grd_cast it to f32 or f64)",
-                         grdi_dtype_name(x->array.dtype));
-    return scaled_sum("mean", x, reduced, keep, 1 / (double)reduced_count(&x->array, reduced));
+    return launch("mean", grdi_device(x)->kernels->sum, &r, 1 / (double)r.count);
+}
+
+grd_tensor *grdi_var(const grd_tensor *x, const grd_dims *dims, int64_t correction,
+                     grd_keepdim keep)
+{
+    grdi_reduction r;
+    if (!check_floating("var", x) ||
+        !grdi_reduction_begin("var", x, dims, keep, x->array.dtype, &r))
+        return NULL;
+    const int64_t freedom = r.count > correction ? r.count - correction : 0;
+    return launch("var", grdi_device(x)->kernels->var, &r, 1 / (double)freedom);
 }

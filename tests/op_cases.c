@@ -38,6 +38,7 @@ const op_family *const op_families[] = {
     &activation_family,
     &binary_family,
     &compare_family,
+    &extreme_family,
     &matmul_family,
     &norm_family,
     &optimizer_family,

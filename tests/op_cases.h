@@ -53,6 +53,7 @@ typedef struct op_family {
 extern const op_family activation_family;
 extern const op_family binary_family;
 extern const op_family compare_family;
+extern const op_family extreme_family;
 extern const op_family matmul_family;
 extern const op_family random_family;
 extern const op_family scalar_family;
