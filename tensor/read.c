@@ -36,19 +36,15 @@ static grd_status read_all(const char *op, const grd_tensor *x, grd_dtype dtype,
     return grd_scope_end(&scope);
 }
 
-static bool is_floating(grd_dtype dtype)
-{
-    return dtype != GRD_I64 && dtype != GRD_BOOL;
-}
-
 /* For who asked for a type: floating types convert to each other, and nothing else does. */
 static grd_status read_as(const char *op, const grd_tensor *x, grd_dtype dtype, void *out,
                           int64_t count)
 {
-    if (x && x->array.dtype != dtype && !(is_floating(dtype) && is_floating(x->array.dtype)))
+    if (x && x->array.dtype != dtype &&
+        !(grdi_is_floating(dtype) && grdi_is_floating(x->array.dtype)))
         grdi_fail(GRD_ERROR_DTYPE, op, "%s is %s, not %s (use grd_read_%s, or grd_cast before)",
                   grdi_size_text(x).chars, grdi_dtype_name(x->array.dtype), grdi_dtype_name(dtype),
-                  is_floating(x->array.dtype) ? "f64" : grdi_dtype_name(x->array.dtype));
+                  grdi_is_floating(x->array.dtype) ? "f64" : grdi_dtype_name(x->array.dtype));
     return grdi_latched() ? grdi_self.latched : read_all(op, x, dtype, out, count);
 }
 

@@ -156,6 +156,11 @@ bool grdi_fits(const char *op, double value, grd_dtype dtype)
                      grdi_dtype_name(dtype));
 }
 
+bool grdi_is_floating(grd_dtype dtype)
+{
+    return dtypes[dtype].kind & GRDI_FLOATS;
+}
+
 bool grdi_has_kind(const char *op, const char *name, const grd_tensor *x, unsigned kinds)
 {
     static const char *const needed[GRDI_ANY] = {
