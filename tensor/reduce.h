@@ -19,9 +19,4 @@ bool grdi_reduction_begin(const char *op, const grd_tensor *x, const grd_dims *d
 /* A reduction that has no result over nothing: false, with the empty dimension named. */
 bool grdi_reduction_has_elements(const char *op, const grd_tensor *x, const grd_dims *dims);
 
-static inline bool grdi_is_floating(grd_dtype dtype)
-{
-    return dtype != GRD_I64 && dtype != GRD_BOOL;
-}
-
 #endif
