@@ -55,6 +55,35 @@ grd_tensor *grdi_argmax(const grd_tensor *x, const grd_dims *dims, grd_keepdim k
 grd_tensor *grdi_all(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
 grd_tensor *grdi_any(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
 
+/* band.c */
+grd_tensor *grdi_tril(const grd_tensor *x, int64_t diagonal);
+grd_tensor *grdi_triu(const grd_tensor *x, int64_t diagonal);
+
+/* cat.c; may_: whether the parts can be joined, and along what */
+bool grdi_may_cat(const grd_list *parts, int64_t dim, int *along);
+grd_tensor *grdi_cat(const grd_list *parts, int64_t dim);
+bool grdi_may_stack(const grd_list *parts, int64_t dim, int *along);
+grd_tensor *grdi_stack(const grd_list *parts, int64_t dim);
+grd_tensor *grdi_roll(const grd_tensor *x, int64_t shift, int64_t dim);
+
+/* index.c */
+/* Whether low <= x <= high everywhere; else the first element that is not is named:
+ * "index [1, 3] is 7, not in [0, 5)". */
+bool grdi_check_range(const char *op, const char *name, const grd_tensor *x, double low,
+                      double high, const char *allowed);
+/* Whether index is i64 and in 0..size - 1. */
+bool grdi_check_index(const char *op, const grd_tensor *index, int64_t size);
+grd_tensor *grdi_index_select(const grd_tensor *x, int64_t dim, const grd_tensor *index);
+grd_tensor *grdi_embedding(const grd_tensor *index, const grd_tensor *weight);
+/* Zeros of `shape`, with x's rows along dim, in the order of the indices, added at those. The
+ * indices were checked. */
+grd_tensor *grdi_index_add(const grd_tensor *x, const grd_shape *shape, int dim,
+                           const grd_tensor *index);
+grd_tensor *grdi_gather(const grd_tensor *x, int64_t dim, const grd_tensor *index);
+grd_tensor *grdi_scatter_add(const grd_tensor *x, int64_t dim, const grd_tensor *index,
+                             const grd_tensor *source);
+grd_tensor *grdi_one_hot(const grd_tensor *index, int64_t classes);
+
 /* matmul.c */
 grd_tensor *grdi_matmul(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_linear(const grd_tensor *x, const grd_tensor *weight, const grd_tensor *bias);
@@ -63,8 +92,11 @@ grd_tensor *grdi_linear(const grd_tensor *x, const grd_tensor *weight, const grd
  * contiguous and new. */
 bool grdi_download(const char *op, const grd_tensor *x, void *out);
 bool grdi_upload(const char *op, grd_tensor *x, const void *values);
+/* The element at `index` as a view of rank 0. */
+grd_tensor *grdi_pick(const char *op, const grd_tensor *x, const grd_dims *index);
 
-/* random.c: x is not NULL; 0 < p < 1 */
+/* random.c; for dropout x is not NULL, and 0 < p < 1 */
+grd_tensor *grdi_bernoulli(grd_rng *rng, const grd_tensor *p);
 grd_tensor *grdi_dropout(const grd_tensor *x, double p, grdi_draw at);
 
 /* scalar.c */

@@ -74,8 +74,7 @@ double grd_item(const grd_tensor *x)
     return read_all("item", x, GRD_F64, &value, 1) == GRD_OK ? value : NAN;
 }
 
-/* The element at `index` as a tensor of rank 0. */
-static const grd_tensor *element(const char *op, const grd_tensor *x, const grd_dims *index)
+grd_tensor *grdi_pick(const char *op, const grd_tensor *x, const grd_dims *index)
 {
     if (index->count != x->array.rank)
         return grdi_fail(GRD_ERROR_ARGUMENT, op, "%lld indices are given for %s",
@@ -99,7 +98,7 @@ double grd_item_at(const grd_tensor *x, grd_dims index)
         return NAN;
     grd_scope scope;
     grdi_scope_open(&scope);
-    x = element("item_at", x, &index);
+    x = grdi_pick("item_at", x, &index);
     if (x)
         read_all("item_at", x, GRD_F64, &value, 1);
     return grd_scope_end(&scope) == GRD_OK ? value : NAN;

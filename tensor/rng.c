@@ -1,5 +1,4 @@
 #include "tensor/rng.h"
-#include "tensor/philox.h"
 
 static void rng_destroy(void *object)
 {

@@ -6,8 +6,10 @@
 
 #include "tensor/backend.h"
 #include "tensor/object.h"
+#include "tensor/philox.h"
 
-enum { GRDI_USE_DRAW, GRDI_USE_SPLIT };
+enum { GRDI_HIGH, GRDI_LOW };           /* lanes */
+enum { GRDI_USE_DRAW, GRDI_USE_SPLIT }; /* uses */
 
 /* All there is to save of a generator. */
 typedef struct grdi_rng_state {
@@ -26,6 +28,25 @@ struct grd_rng {
 static inline grdi_draw grdi_rng_next(const grd_rng *rng)
 {
     return (grdi_draw){ rng->state.key, rng->state.counter };
+}
+
+/* The 64 random bits of element i. For single numbers: kernels make blocks. */
+static inline uint64_t grdi_random_bits(grdi_draw at, uint64_t i)
+{
+    const uint64_t number = at.counter + i / 4;
+    uint32_t high[4] = { (uint32_t)number, (uint32_t)(number >> 32), GRDI_HIGH, GRDI_USE_DRAW };
+    uint32_t low[4] = { (uint32_t)number, (uint32_t)(number >> 32), GRDI_LOW, GRDI_USE_DRAW };
+    grdi_philox(high, at.key);
+    grdi_philox(low, at.key);
+    return (uint64_t)high[i % 4] << 32 | low[i % 4];
+}
+
+/* 64 random bits as a number in [0, range), by the upper half of their product: none is likelier
+ * than another by more than range / 2^64 of its probability. */
+static inline uint64_t grdi_scaled(uint64_t bits, uint64_t range)
+{
+    __extension__ typedef unsigned __int128 product;
+    return (uint64_t)((product)bits * range >> 64);
 }
 
 static inline void grdi_rng_advance(grd_rng *rng, int64_t elements)

@@ -132,6 +132,20 @@ bool grdi_resolve_dim(const char *op, const grd_tensor *x, int64_t dim, int *res
     return true;
 }
 
+bool grdi_resolve_new_dim(const char *op, const grd_tensor *x, int64_t dim, int *resolved)
+{
+    const int rank = x->array.rank;
+    if (rank == GRD_MAX_RANK)
+        return grdi_fail(GRD_ERROR_SHAPE, op, "%s has all the dimensions that there can be",
+                         grdi_size_text(x).chars);
+    if (dim < -rank - 1 || dim > rank)
+        return grdi_fail(GRD_ERROR_ARGUMENT, op,
+                         "a new dimension %lld has no place in %s (%d to %d)", (long long)dim,
+                         grdi_size_text(x).chars, -rank - 1, rank);
+    *resolved = (int)(dim < 0 ? dim + rank + 1 : dim);
+    return true;
+}
+
 bool grdi_dim_bits(const char *op, const grd_tensor *x, const grd_dims *dims, unsigned *bits)
 {
     *bits = dims->count == 0 ? (1u << x->array.rank) - 1 : 0;
@@ -225,7 +239,7 @@ static bool mergeable(const grdi_array arrays[], int count, int d)
     return true;
 }
 
-static void drop_dim(grdi_array *x, int d)
+void grdi_drop_dim(grdi_array *x, int d)
 {
     x->rank--;
     for (; d < x->rank; d++)
@@ -239,7 +253,7 @@ void grdi_merge(grdi_array arrays[], int count)
             continue;
         for (int i = 0; i < count; i++) {
             arrays[i].dim[d + 1].size *= arrays[i].dim[d].size;
-            drop_dim(&arrays[i], d);
+            grdi_drop_dim(&arrays[i], d);
         }
     }
 }

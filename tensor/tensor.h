@@ -98,6 +98,9 @@ void grdi_array_init(grdi_array *x, const grd_shape *shape, grd_dtype dtype);
 /* Maps -rank..rank-1 to 0..rank-1. */
 bool grdi_resolve_dim(const char *op, const grd_tensor *x, int64_t dim, int *resolved);
 
+/* The same for a dimension to be added: maps -rank - 1..rank to 0..rank. */
+bool grdi_resolve_new_dim(const char *op, const grd_tensor *x, int64_t dim, int *resolved);
+
 /* The same as a set of bits; no dims at all mean every dimension. */
 bool grdi_dim_bits(const char *op, const grd_tensor *x, const grd_dims *dims, unsigned *bits);
 
@@ -119,6 +122,8 @@ bool grdi_broadcast(grd_shape *shape, const grd_shape *other);
 
 /* x with stride 0 where it is stretched to `shape`, which it must broadcast to. */
 grdi_array grdi_array_expand(const grdi_array *x, const grd_shape *shape);
+
+void grdi_drop_dim(grdi_array *x, int dim);
 
 /* Merges dimensions that are adjacent in all `count` arrays (of the same sizes), for long loops. */
 void grdi_merge(grdi_array arrays[], int count);

@@ -198,17 +198,10 @@ bool grdi_resolve_index(const char *op, const grd_tensor *x, int64_t dim, int64_
     return true;
 }
 
-static void drop_dim(grdi_array *x, int dim)
-{
-    x->rank--;
-    for (int d = dim; d < x->rank; d++)
-        x->dim[d] = x->dim[d + 1];
-}
-
 grd_tensor *grdi_select(const grd_tensor *x, const grdi_range *range)
 {
     grdi_array part = grdi_array_slice(&x->array, range);
-    drop_dim(&part, range->dim);
+    grdi_drop_dim(&part, range->dim);
     return grdi_tensor_view("select", x, &part);
 }
 
@@ -221,27 +214,20 @@ grd_tensor *grdi_squeeze(const grd_tensor *x, int64_t dim)
         return NULL;
     grdi_array array = x->array;
     if (array.dim[gone].size == 1)
-        drop_dim(&array, gone);
+        grdi_drop_dim(&array, gone);
     return grdi_tensor_view("squeeze", x, &array);
 }
 
 grd_tensor *grdi_unsqueeze(const grd_tensor *x, int64_t dim)
 {
+    int added = 0;
     if (!x)
         return grdi_fail_null("unsqueeze");
-    const int rank = x->array.rank;
-    if (rank == GRD_MAX_RANK)
-        return grdi_fail(GRD_ERROR_SHAPE, "unsqueeze",
-                         "%s has all the dimensions that there can be", grdi_size_text(x).chars);
-    if (dim < -rank - 1 || dim > rank)
-        return grdi_fail(GRD_ERROR_ARGUMENT, "unsqueeze",
-                         "a new dimension %lld has no place in %s (%d to %d)", (long long)dim,
-                         grdi_size_text(x).chars, -rank - 1, rank);
-    const int added = (int)(dim < 0 ? dim + rank + 1 : dim);
+    if (!grdi_resolve_new_dim("unsqueeze", x, dim, &added))
+        return NULL;
     grdi_array array = x->array;
-    for (int d = rank; d > added; d--)
+    for (int d = array.rank++; d > added; d--)
         array.dim[d] = array.dim[d - 1];
     array.dim[added] = (grdi_dim){ 1, 1 };
-    array.rank++;
     return grdi_tensor_view("unsqueeze", x, &array);
 }

@@ -98,17 +98,83 @@ Test(rng, numbers_are_spread_as_they_should)
     cr_assert_eq(grd_scope_end(scope), GRD_OK);
 }
 
+/* How often each of `classes` is drawn, and that it is as often as it should: chi-square with
+ * classes - 1 degrees of freedom, which is beyond 5 deviations in no case that one will see. */
+static void expect_classes(const grd_tensor *x, int classes, const double *probabilities)
+{
+    int64_t *values = malloc(MANY * sizeof *values);
+    double *counts = calloc((size_t)classes, sizeof *counts), chi_square = 0;
+    cr_assert_eq(grd_read_i64(x, values, MANY), GRD_OK, "%s", grd_error_message());
+    for (int i = 0; i < MANY; i++) {
+        cr_assert(values[i] >= 0 && values[i] < classes);
+        counts[values[i]]++;
+    }
+    for (int c = 0; c < classes; c++) {
+        const double expected = MANY * (probabilities ? probabilities[c] : 1. / classes);
+        chi_square += pow(counts[c] - expected, 2) / expected;
+    }
+    cr_assert_lt(chi_square, classes - 1 + 5 * sqrt(2. * (classes - 1)));
+    free(values);
+    free(counts);
+}
+
+Test(rng, classes_are_drawn_as_often_as_they_should)
+{
+    grd_scope *scope = grd_scope_begin();
+    grd_rng *rng = grd_rng_create(11);
+    const grd_tensor *weights = grd_from_f32((float[]){ 1, 2, 3, 4 }, 4, GRD_SHAPE(1, 4));
+    const grd_tensor *drawn = grd_multinomial(rng, weights, MANY);
+    expect_classes(drawn, 4, (double[]){ 0.1, 0.2, 0.3, 0.4 });
+    expect_classes(grd_randint(rng, 0, 1000, GRD_SHAPE(MANY)), 1000, NULL);
+    const grd_tensor *p = grd_full(GRD_SHAPE(MANY), 0.3);
+    expect_classes(grd_cast(grd_bernoulli(rng, p), GRD_I64), 2, (double[]){ 0.7, 0.3 });
+
+    /* Where the 120 orders of five lie among them. */
+    int64_t orders[MANY], order[5];
+    for (int i = 0; i < MANY; i++) {
+        grd_scope *step = grd_scope_begin();
+        cr_assert_eq(grd_read_i64(grd_randperm(rng, 5), order, 5), GRD_OK);
+        orders[i] = 0;
+        for (int a = 0; a < 5; a++) {
+            orders[i] *= 5 - a;
+            for (int b = a + 1; b < 5; b++)
+                orders[i] += order[b] < order[a];
+        }
+        grd_scope_end(step);
+    }
+    expect_classes(grd_from_i64(orders, MANY, GRD_SHAPE(MANY)), 120, NULL);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+Test(rng, integers_fill_the_widest_range)
+{
+    grd_scope *scope = grd_scope_begin();
+    int64_t x[1000], most = INT64_MIN, least = INT64_MAX;
+    grd_rng *rng = grd_rng_create(2);
+    cr_assert_eq(grd_read_i64(grd_randint(rng, INT64_MIN, INT64_MAX, GRD_SHAPE(1000)), x, 1000),
+                 GRD_OK);
+    for (int i = 0; i < 1000; i++) {
+        most = x[i] > most ? x[i] : most;
+        least = x[i] < least ? x[i] : least;
+    }
+    cr_assert(most > INT64_MAX / 100 * 95 && least < INT64_MIN / 100 * 95);
+    cr_assert_eq(grd_item(grd_randint(rng, 7, 8, GRD_SCALAR)), 7);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
 Test(rng, threads_change_no_number)
 {
     grd_scope *scope = grd_scope_begin();
-    float *first[3] = { NULL };
+    float *first[5] = { NULL };
     for (int threads = 1; threads <= 4; threads *= 2) {
         grd_device_set_threads(grd_cpu(), threads);
         grd_rng *rng = grd_rng_create(5);
         float *now[] = { values_of(grd_rand(rng, GRD_SHAPE(MANY))),
                          values_of(grd_randn(rng, GRD_SHAPE(MANY))),
-                         values_of(grd_dropout(grd_ones(GRD_SHAPE(MANY)), 0.5, rng)) };
-        for (int i = 0; i < 3; i++) {
+                         values_of(grd_dropout(grd_ones(GRD_SHAPE(MANY)), 0.5, rng)),
+                         values_of(grd_bernoulli(rng, grd_rand(rng, GRD_SHAPE(MANY)))),
+                         values_of(grd_cast(grd_randint(rng, -99, 99, GRD_SHAPE(MANY)), GRD_F32)) };
+        for (int i = 0; i < 5; i++) {
             if (threads == 1)
                 first[i] = now[i];
             cr_assert_arr_eq(now[i], first[i], MANY * sizeof(float));
@@ -116,7 +182,7 @@ Test(rng, threads_change_no_number)
                 free(now[i]);
         }
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 5; i++)
         free(first[i]);
     cr_assert_eq(grd_scope_end(scope), GRD_OK);
 }

@@ -1,6 +1,13 @@
 #include "autograd/node.h"
 #include "tensor/rng.h"
 
+static const grdi_derivative bernoulli = { .op = "bernoulli" };
+
+grd_tensor *grd_bernoulli(grd_rng *rng, const grd_tensor *p)
+{
+    return grdi_record(&bernoulli, grdi_bernoulli(rng, p), (const grd_tensor *[]){ p }, 1, NULL);
+}
+
 typedef struct dropping {
     double p;
     grdi_draw at;
