@@ -150,21 +150,34 @@ GRD_NEW grd_tensor *grd_contiguous(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_clone(const grd_tensor *x);
 /* x on a device: x's memory if that is its own, else a copy. */
 GRD_NEW grd_tensor *grd_to_device(const grd_tensor *x, grd_device *device);
+/* At least one part. cat: one after the other along dim, the other sizes equal. stack: along a new
+ * dimension dim, all sizes equal. */
 GRD_NEW grd_tensor *grd_cat(grd_list parts, int64_t dim);
 GRD_NEW grd_tensor *grd_stack(grd_list parts, int64_t dim);
+/* Element i comes to i + shift, round the end. */
 GRD_NEW grd_tensor *grd_roll(const grd_tensor *x, int64_t shift, int64_t dim);
+/* x (..., M, N) on and below (above) a diagonal, 0 elsewhere; diagonal 1 is right of the main one.
+ */
 GRD_NEW grd_tensor *grd_tril(const grd_tensor *x, int64_t diagonal);
 GRD_NEW grd_tensor *grd_triu(const grd_tensor *x, int64_t diagonal);
 
-/* ---- Indices: i64, every one checked before anything is written ---- */
+/* ---- Indices: i64 ----
+ * None is negative, and every one is checked before anything is written: the error names the first
+ * wrong one's position and value, and what is allowed. A graph saves them. Equal indices are summed
+ * in their order, whatever the number of threads; f16 and bf16 are summed in f32. */
+/* index [N]: x with dimension dim of size N, at i what x has at index[i]. */
 GRD_NEW grd_tensor *grd_index_select(const grd_tensor *x, int64_t dim, const grd_tensor *index);
+/* y[i][j] = x[i][index[i][j]] for dim 1, and so on. index has x's rank and, but for dim, no larger
+ * sizes; y has index's shape. */
 GRD_NEW grd_tensor *grd_gather(const grd_tensor *x, int64_t dim, const grd_tensor *index);
+/* y = x, and y[i][index[i][j]] += source[i][j] for dim 1, and so on. index as for gather; source is
+ * no smaller than index, whose shape says what of it is added. */
 GRD_NEW grd_tensor *grd_scatter_add(const grd_tensor *x, int64_t dim, const grd_tensor *index,
                                     const grd_tensor *source);
-GRD_NEW grd_tensor *grd_embedding(const grd_tensor *index,
-                                  const grd_tensor *weight); /* (...) (V, E) -> (..., E) */
-GRD_NEW grd_tensor *grd_one_hot(const grd_tensor *index,
-                                int64_t classes); /* (...) -> i64 (..., classes) */
+/* index (...), weight (V, E) -> (..., E) */
+GRD_NEW grd_tensor *grd_embedding(const grd_tensor *index, const grd_tensor *weight);
+/* index (...) -> i64 (..., classes): 1 at the index, else 0 */
+GRD_NEW grd_tensor *grd_one_hot(const grd_tensor *index, int64_t classes);
 
 /* ---- Layers as functions ---- */
 /* over the last dim; weight, bias (E) or NULL */

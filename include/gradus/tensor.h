@@ -194,17 +194,22 @@ GRD_NEW grd_tensor *grd_scalar(double value); /* [] */
 GRD_NEW grd_tensor *grd_zeros_like(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_ones_like(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_full_like(const grd_tensor *x, double value);
-GRD_NEW grd_tensor *grd_arange(int64_t start, int64_t stop, int64_t step); /* i64 */
+/* start, start + step, ... before stop, i64; none where step leads away from stop, as in Python. */
+GRD_NEW grd_tensor *grd_arange(int64_t start, int64_t stop, int64_t step);
+/* count numbers evenly from first to last, both exact. */
 GRD_NEW grd_tensor *grd_linspace(double first, double last, int64_t count);
 GRD_NEW grd_tensor *grd_eye(int64_t n);
 GRD_NEW grd_tensor *grd_rand(grd_rng *rng, grd_shape shape); /* uniform in [0, 1) */
 /* Mean 0, deviation 1, by Box-Muller: none is beyond 6.7. */
 GRD_NEW grd_tensor *grd_randn(grd_rng *rng, grd_shape shape);
-/* i64 in [low, high) */
+/* i64 in [low, high), high not included; and 0..n - 1 in random order. */
 GRD_NEW grd_tensor *grd_randint(grd_rng *rng, int64_t low, int64_t high, grd_shape shape);
 GRD_NEW grd_tensor *grd_randperm(grd_rng *rng, int64_t n);
+/* 1 with probability p, in [0, 1], else 0; of p's type. No derivative. */
 GRD_NEW grd_tensor *grd_bernoulli(grd_rng *rng, const grd_tensor *p);
-/* (..., C) -> i64 (..., samples) */
+/* weights (..., C), floating -> i64 (..., samples): class c with probability weights[c] / their
+ * sum, each sample apart from the others (torch: replacement=True). A weight that is negative or
+ * not finite, or a row without one above 0, is an error. */
 GRD_NEW grd_tensor *grd_multinomial(grd_rng *rng, const grd_tensor *weights, int64_t samples);
 /* Copies of C arrays, outermost dimension first, of the array's type whatever the scope's. count
  * must be the product of shape: C does not know how long an array is. */
