@@ -37,16 +37,14 @@ void stretch(const plain *a, const plain *b, plain *y)
 const op_family *const op_families[] = {
     &activation_family,
     &binary_family,
+    &cat_family,
     &compare_family,
     &extreme_family,
-    &matmul_family,
-    &norm_family,
-    &optimizer_family,
-    &cat_family,
     &index_family,
     &make_family,
     &matmul_family,
     &norm_family,
+    &optimizer_family,
     &random_family,
     &scalar_family,
     &softmax_family,
@@ -54,10 +52,6 @@ const op_family *const op_families[] = {
     &unary_family,
     &view_family,
     &where_family,
-    &activation_family,
-    &binary_family,
-    &compare_family, &matmul_family, &scalar_family, &softmax_family,
-    &sum_family,    &unary_family,  &view_family,
 };
 /* clang-format on */
 const int op_family_count = sizeof op_families / sizeof op_families[0];

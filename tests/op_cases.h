@@ -52,17 +52,16 @@ typedef struct op_family {
 
 extern const op_family activation_family;
 extern const op_family binary_family;
+extern const op_family cat_family;
 extern const op_family compare_family;
 extern const op_family extreme_family;
-extern const op_family cat_family;
 extern const op_family index_family;
 extern const op_family make_family;
 extern const op_family matmul_family;
 extern const op_family norm_family;
+extern const op_family optimizer_family;
 extern const op_family random_family;
 extern const op_family scalar_family;
-extern const op_family norm_family;
-extern const op_family optimizer_family;
 extern const op_family softmax_family;
 extern const op_family sum_family;
 extern const op_family unary_family;
