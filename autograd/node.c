@@ -1,4 +1,5 @@
 #include "autograd/node.h"
+#include "autograd/hooks.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@ void grdi_node_free_graph(grdi_node *node)
         grdi_release(saved_tensors(node)[i].tensor);
     for (int i = 0; i < node->count; i++)
         grdi_release_local(node->inputs[i]);
+    grdi_release(node->call);
+    node->call = NULL;
     node->kept = node->count = 0;
     node->freed = true;
 }
@@ -26,6 +29,7 @@ static void node_destroy(void *object)
     grdi_node *node = object;
     grdi_node_free_graph(node);
     grdi_release(node->grad);
+    grdi_hooks_free(node->hooks);
     grdi_free(node, node->bytes);
 }
 
@@ -44,6 +48,7 @@ static grdi_node *node_create(const grdi_derivative *derivative, const grd_tenso
     /* Field by field: clearing the block costs more than the rest of this function. */
     grdi_object_init(&node->object, &node_type);
     node->derivative = derivative;
+    node->op = derivative ? derivative->op : "leaf";
     node->file = NULL;
     node->line = node->kept = 0;
     node->saved_mask = 0;
@@ -51,8 +56,11 @@ static grdi_node *node_create(const grdi_derivative *derivative, const grd_tenso
     node->dtype = y->array.dtype;
     node->bytes = bytes;
     node->freed = false;
+    node->retains = false;
     node->visit = NULL;
     node->grad = NULL;
+    node->hooks = NULL;
+    node->call = NULL;
     node->shape.rank = y->array.rank;
     for (int d = 0; d < y->array.rank; d++)
         node->shape.size[d] = y->array.dim[d].size;
@@ -117,10 +125,12 @@ grd_tensor *grdi_record_saving(const grdi_derivative *derivative, grd_tensor *y,
                                const grd_tensor *const extra[], int extras)
 {
     bool any;
-    if (!y || !grdi_recording())
+    if (!y || (grdi_checks_values() && !grdi_check_values(derivative->op, "the result", y)))
+        return NULL;
+    if (!grdi_recording())
         return y;
     const unsigned mask = saved_for(derivative, inputs, count, &any);
-    if (!any)
+    if (!any && !derivative->captures)
         return y;
     if (!derivative->backward)
         return grdi_fail(GRD_ERROR_GRAPH, derivative->op,
@@ -148,11 +158,6 @@ grd_tensor *grdi_record_saving(const grdi_derivative *derivative, grd_tensor *y,
     return y;
 }
 
-bool grdi_wants(const grdi_node *node, int input)
-{
-    return node->inputs[input] && node->inputs[input]->visit->wanted;
-}
-
 const grd_shape *grdi_input_shape(const grdi_node *node, int input)
 {
     return &node->inputs[input]->shape;
@@ -176,7 +181,7 @@ static grd_tensor *unchanged(grdi_node *node, int slot, const char *what, int nu
 
     char which[32];
     snprintf(which, sizeof which, number < 0 ? "%s" : "%s %d", what, number);
-    return grdi_fail(GRD_ERROR_GRAPH, node->derivative->op,
+    return grdi_fail(GRD_ERROR_GRAPH, node->op,
                      "the saved %s %s was changed in place: expected version %u, found %u", which,
                      grdi_size_text(saved->tensor).chars, saved->version,
                      saved->tensor->storage->version);

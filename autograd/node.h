@@ -23,6 +23,7 @@ typedef struct grdi_derivative {
     unsigned char needs[4]; /* needs[i]: what dx[i] is computed from; saved if input i wants it */
     size_t attributes;      /* bytes kept for backward, such as a dimension */
     void (*backward)(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]);
+    bool captures; /* may reach leaves that are no inputs: always recorded, always walked */
 } grdi_derivative;
 
 /* Returns y, with a node if recording is on and an input requires grad; NULL for a NULL y.
@@ -57,6 +58,7 @@ typedef struct grdi_saved_tensor {
 struct grdi_node {
     grdi_object object;
     const grdi_derivative *derivative; /* NULL: a leaf */
+    const char *op;                    /* for people */
     const char *file;                  /* the forward call's site, if known */
     int line;
     int count;                /* of inputs; 0 for a leaf, and for a graph that was freed */
@@ -64,26 +66,14 @@ struct grdi_node {
     unsigned saved_mask;      /* which: bits as in `needs` */
     grd_dtype dtype;          /* of the output, and so of its gradient; so is `shape` */
     size_t bytes;             /* of the block */
-    grd_tensor *grad;         /* a leaf's collected gradient */
+    grd_tensor *grad;         /* a leaf's, or a retaining node's, collected gradient */
+    struct grdi_hook *hooks;  /* called with the gradient; NULL: none */
+    grdi_object *call;        /* what a custom op keeps; NULL: none */
     struct grdi_visit *visit; /* the innermost walk's, while one is under way */
-    bool freed;
+    bool freed, retains;      /* retains: collects a gradient though it is no leaf */
     grd_shape shape;
     grdi_node *inputs[];
 };
-
-/* What a walk knows of a node. Apart from the node, so that a walk may run inside another (from a
- * hook, or to recompute) although both reach the same leaves. */
-typedef struct grdi_visit {
-    grdi_node *node; /* one reference */
-    const void *walk;
-    struct grdi_visit *outer; /* the surrounding walk's visit of this node */
-    struct grdi_visit *next;  /* all visits of this walk */
-    struct grdi_visit *order; /* the ready ones, then the topological order */
-    int pending;              /* consumers whose gradient is still to come */
-    bool root, target, wanted;
-    grd_tensor *dy;        /* the sum so far; owned */
-    grd_tensor *collected; /* a target's or a leaf's result; owned */
-} grdi_visit;
 
 static inline grdi_node *grdi_history(const grd_tensor *x)
 {

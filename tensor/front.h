@@ -190,4 +190,7 @@ bool grdi_copy_to(const char *op, const grdi_array *y, const grd_tensor *x);
 grd_tensor *grdi_where(const grd_tensor *condition, const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_masked_fill(const grd_tensor *x, const grd_tensor *mask, double value);
 
+/* anomaly.c */
+grd_tensor *grdi_first_nan(const char *op, const grd_tensor *x); /* i64 [], -1: none */
+
 #endif

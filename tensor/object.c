@@ -87,7 +87,7 @@ grd_scope *grd_scope_begin_no_grad(void)
     return grd_scope_begin_with(&(grd_scope_options){ .no_grad = true });
 }
 
-static bool is_open(const grd_scope *scope)
+bool grdi_scope_is_open(const grd_scope *scope)
 {
     const grd_scope *open = grdi_self.scope;
     while (open && open != scope)
@@ -139,7 +139,7 @@ grd_scope *grd_scope_detach(grd_scope *scope)
 {
     if (!scope)
         return grdi_fail_null("scope_detach");
-    if (!is_open(scope))
+    if (!grdi_scope_is_open(scope))
         return grdi_fail(GRD_ERROR_SCOPE, "scope_detach", "this scope is not open on this thread");
     unstack(scope);
     pthread_mutex_lock(&detached.lock);
@@ -151,7 +151,7 @@ grd_scope *grd_scope_detach(grd_scope *scope)
 
 grd_status grd_scope_end(grd_scope *scope)
 {
-    const bool open = scope && is_open(scope);
+    const bool open = scope && grdi_scope_is_open(scope);
     if (open)
         unstack(scope);
     if (open || (scope && take_detached(scope)))
@@ -173,7 +173,7 @@ static bool ends_with(const grd_scope *owner, const grd_scope *scope)
 grd_tensor *grd_scope_return(grd_scope *scope, grd_tensor *result)
 {
     grdi_object *object = (grdi_object *)result;
-    if (!scope || !is_open(scope))
+    if (!scope || !grdi_scope_is_open(scope))
         return grdi_fail(GRD_ERROR_SCOPE, "scope_return", "this scope is not open on this thread");
     if (!object || !ends_with(atomic_load_explicit(&object->scope, memory_order_relaxed), scope)) {
         grd_scope_end(scope);

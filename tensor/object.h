@@ -66,11 +66,15 @@ static inline void grdi_release_local(void *object)
         atomic_store_explicit(&released->references, references - 1, memory_order_relaxed);
 }
 
+struct grd_backward_step;
+
 /* What holds inside a scope. Inner scopes start with it, and it ends with the scope that set it. */
 typedef struct grdi_modes {
     grd_device *device;
     grd_dtype dtype;
     bool no_grad, anomaly;
+    bool (*watch)(const struct grd_backward_step *step, void *user); /* of every backward step */
+    void *watch_user;
 } grdi_modes;
 
 struct grd_scope {
@@ -87,6 +91,8 @@ void grdi_scope_open(grd_scope *scope);
 /* Whether op may make an object: nothing is latched, and a scope is open; or an error is latched.
  */
 bool grdi_may_make(const char *op);
+
+bool grdi_scope_is_open(const grd_scope *scope); /* on this thread */
 
 /* Hands the caller's reference to the innermost scope; there must be one. */
 void grdi_scope_own(grdi_object *object);
@@ -125,6 +131,7 @@ typedef struct grdi_thread {
     bool burying;
     grdi_error error;
     struct grdi_cache *cache;
+    struct grdi_draws *draws; /* notes which generators are drawn from; NULL: nobody asks */
 } grdi_thread;
 
 extern _Thread_local grdi_thread grdi_self

@@ -23,6 +23,27 @@ struct grd_rng {
     grdi_rng_state state;
 };
 
+/* The generators that something draws from, and where they stood before: to compute it again with
+ * the same numbers. Between begin and end, on this thread; begin may be nested. */
+enum { GRDI_MAX_DRAWS = 8 };
+typedef struct grdi_draws {
+    struct grdi_draws *outer;
+    int count;
+    struct {
+        grd_rng *rng; /* held */
+        uint64_t counter;
+    } drawn[GRDI_MAX_DRAWS];
+    bool overflow; /* more than there is room for */
+} grdi_draws;
+
+void grdi_draws_begin(grdi_draws *draws);
+void grdi_draws_end(grdi_draws *draws);
+void grdi_draws_release(grdi_draws *draws);
+/* Sets the generators to where they stood, and `draws` to where they stood just now: a second call
+ * undoes the first. */
+void grdi_draws_swap(grdi_draws *draws);
+void grdi_note_draw(grd_rng *rng);
+
 /* Where the next draw starts, and going past a draw of so many elements, to be done when it
  * succeeded. */
 static inline grdi_draw grdi_rng_next(const grd_rng *rng)
@@ -51,6 +72,8 @@ static inline uint64_t grdi_scaled(uint64_t bits, uint64_t range)
 
 static inline void grdi_rng_advance(grd_rng *rng, int64_t elements)
 {
+    if (grdi_self.draws)
+        grdi_note_draw(rng);
     rng->state.counter += ((uint64_t)elements + 3) / 4;
 }
 

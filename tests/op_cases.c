@@ -36,6 +36,7 @@ void stretch(const plain *a, const plain *b, plain *y)
 /* clang-format off */
 const op_family *const op_families[] = {
     &activation_family,
+    &anomaly_family,
     &binary_family,
     &cat_family,
     &compare_family,

@@ -51,6 +51,7 @@ typedef struct op_family {
     }
 
 extern const op_family activation_family;
+extern const op_family anomaly_family;
 extern const op_family binary_family;
 extern const op_family cat_family;
 extern const op_family compare_family;

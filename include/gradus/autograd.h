@@ -57,14 +57,16 @@ GRD_API grd_status grd_grad(grd_list outputs, grd_list inputs, const grd_grad_op
 
 /* ---- Watching ---- */
 
-/* Called with the gradient of x when backward has it. Returns what takes its place, or NULL to
- * leave it. */
+/* Called with the gradient of x, leaf or not, once a walk has all of it and before it is collected
+ * or handed on; the hooks of a tensor are called in order. Returns what takes its place, of its
+ * shape, dtype and device, or NULL to leave it. */
 typedef grd_tensor *(*grd_gradient_hook)(const grd_tensor *gradient, void *user);
 GRD_API grd_status grd_on_gradient(grd_tensor *x, grd_gradient_hook hook, void *user);
 
-/* One step of a backward walk, shown to whoever steps through it. Borrowed for the call. */
+/* One step of a backward walk, shown to whoever steps through it. Borrowed for the call. A graph
+ * keeps only what gradients are computed from: output and inputs are NULL where it was not kept. */
 typedef struct grd_backward_step {
-    const char *op, *name, *file; /* name of the tensor if it has one */
+    const char *op, *file;
     int line;
     int64_t index, total; /* this is step index of total */
     const grd_tensor *output, *doutput;
@@ -72,7 +74,7 @@ typedef struct grd_backward_step {
 } grd_backward_step;
 /* false: stop here, backward fails */
 typedef bool (*grd_backward_watch)(const grd_backward_step *step, void *user);
-/* Watches every backward on this thread within the scope. */
+/* Watches every backward on this thread within the scope; NULL: no more. */
 GRD_API grd_status grd_on_backward(grd_scope *scope, grd_backward_watch watch, void *user);
 
 /* ---- Ops of one's own ---- */
@@ -96,7 +98,9 @@ GRD_API const void *grd_call_settings(const grd_call *call);
 
 /* A function of tensors, to be differentiated, checked or recomputed. */
 typedef grd_tensor *(*grd_function)(const grd_tensor *const *inputs, void *user);
-/* f(inputs), saving only the inputs and computing f again in backward (torch.utils.checkpoint). */
+/* f(inputs), saving only the inputs and computing f again in backward (torch.utils.checkpoint),
+ * with the same random numbers. f may also use tensors that it finds by way of user, such as a
+ * module's parameters: their gradients are collected too, and the result always requires grad. */
 GRD_NEW grd_tensor *grd_recompute(grd_function f, void *user, grd_list inputs);
 
 /* ---- Checking ---- */

@@ -1,0 +1,378 @@
+/* The walk: lists the nodes below the roots and counts their consumers, orders them, then computes
+ * gradients from the roots down. Lists run through the visits: nothing recurses. */
+#include "autograd/walk.h"
+
+#include "autograd/hooks.h"
+
+static bool fail_freed(const grdi_walk *w, const grdi_node *node)
+{
+    return grdi_fail(GRD_ERROR_GRAPH, w->op,
+                     "the graph was freed by an earlier walk (pass .retain_graph to it); first "
+                     "freed: %s at %s:%d",
+                     node->op, node->file ? node->file : "?", node->line);
+}
+
+grdi_visit *grdi_visit_of(const grdi_walk *w, const grdi_node *node)
+{
+    return node->visit && node->visit->walk == w ? node->visit : NULL;
+}
+
+/* The visit, made if need be; NULL when out of memory. */
+static grdi_visit *visit(grdi_walk *w, grdi_node *node)
+{
+    grdi_visit *v = grdi_visit_of(w, node);
+    if (v)
+        return v;
+    v = grdi_allocate(sizeof *v);
+    if (!v)
+        return grdi_fail_memory(w->op, sizeof *v);
+    *v = (grdi_visit){ .node = grdi_retain_local(node), .walk = w, .outer = node->visit };
+    node->visit = v;
+    *w->last = v;
+    w->last = &v->next;
+    return v;
+}
+
+/* The visit of a node's input, which there is once `find` is done. */
+static grdi_visit *input_visit(const grdi_visit *v, int i)
+{
+    return v->node->inputs[i] ? v->node->inputs[i]->visit : NULL;
+}
+
+bool grdi_wants(const grdi_node *node, int input)
+{
+    return node->inputs[input] && node->inputs[input]->visit->wanted;
+}
+
+/* How many inputs the walk follows. */
+static int followed(const grdi_visit *v)
+{
+    return v->bound ? 0 : v->node->count;
+}
+
+/* Visits all nodes below the roots, which are visited already, and counts each one's consumers. */
+static bool find(grdi_walk *w)
+{
+    for (grdi_visit *v = w->visits; v; v = v->next) {
+        if (v->node->freed && !v->bound)
+            return fail_freed(w, v->node);
+        for (int i = 0; i < followed(v); i++) {
+            if (!v->node->inputs[i])
+                continue;
+            grdi_visit *input = visit(w, v->node->inputs[i]);
+            if (!input)
+                return false;
+            input->pending++;
+        }
+    }
+    return true;
+}
+
+static bool is_collected(const grdi_walk *w, const grdi_visit *v)
+{
+    return v->target || (w->collect_leaves && (!v->node->derivative || v->node->retains));
+}
+
+/* The roots without consumers: a root may lie below another. */
+static grdi_visit *first_ready(const grdi_walk *w)
+{
+    grdi_visit *ready = NULL;
+    for (grdi_visit *v = w->visits; v && v->root; v = v->next) {
+        if (v->pending)
+            continue;
+        v->order = ready;
+        ready = v;
+    }
+    return ready;
+}
+
+/* All visits, such that inputs come before their consumers. */
+static grdi_visit *inputs_first(const grdi_walk *w)
+{
+    grdi_visit *ready = first_ready(w), *sorted = NULL;
+    while (ready) {
+        grdi_visit *v = ready;
+        ready = v->order;
+        v->order = sorted;
+        sorted = v;
+        for (int i = 0; i < followed(v); i++) {
+            grdi_visit *input = input_visit(v, i);
+            if (input && --input->pending == 0) {
+                input->order = ready;
+                ready = input;
+            }
+        }
+    }
+    return sorted;
+}
+
+/* Whether the walk calls a derivative there. */
+static bool is_step(const grdi_visit *v)
+{
+    return v->node->derivative && !v->bound;
+}
+
+/* Puts consumers first and drops what no result depends on. */
+static void sort(grdi_walk *w)
+{
+    for (grdi_visit *v = inputs_first(w), *next; v; v = next) {
+        next = v->order;
+        v->wanted = is_collected(w, v) || (v->node->derivative && v->node->derivative->captures);
+        for (int i = 0; i < followed(v) && !v->wanted; i++)
+            v->wanted = input_visit(v, i) && input_visit(v, i)->wanted;
+        if (v->wanted) {
+            v->order = w->order;
+            w->order = v;
+            w->total += is_step(v);
+        }
+    }
+}
+
+/* Sums dx over the dimensions along which an input of `shape` was broadcast. */
+static grd_tensor *undo_broadcast(grd_tensor *dx, const grd_shape *shape)
+{
+    const grd_shape from = grd_tensor_shape(dx);
+    grd_dims dims = { 0 };
+    const int64_t added = from.rank - shape->rank;
+    for (int64_t d = 0; d < from.rank; d++)
+        if (d < added || (added >= 0 && shape->size[d - added] == 1))
+            dims.dim[dims.count++] = d;
+    dx = dims.count ? grd_sum_dims(dx, dims, GRD_KEEP_DIMS) : dx;
+    return added > 0 ? grd_reshape(dx, *shape) : dx;
+}
+
+/* dx in the input's shape, or an error: a derivative may return any shape by mistake. */
+static grd_tensor *fitted(grd_tensor *dx, const grd_shape *shape, const char *op)
+{
+    if (!dx || grdi_has_shape(&dx->array, shape))
+        return dx;
+    grd_tensor *fit = undo_broadcast(dx, shape);
+    if (!fit || grdi_has_shape(&fit->array, shape))
+        return fit;
+    return grdi_fail(GRD_ERROR_GRAPH, op, "its derivative gave %s for an input of %s",
+                     grdi_size_text(dx).chars, grdi_shape_text(shape).chars);
+}
+
+/* Adds dx, which may be the gradient of `from` passed on as it is, to what `to` has so far. */
+static bool add_gradient(grdi_visit *to, grd_tensor *dx, grdi_visit *from)
+{
+    if (dx && to->dy)
+        dx = grd_add(to->dy, dx);
+    if (!dx)
+        return false;
+    if (from && dx == from->dy)
+        from->dy = NULL;
+    else
+        grdi_retain(dx);
+    grdi_release(to->dy);
+    to->dy = dx;
+    return true;
+}
+
+/* Tells where the latched failure happened. */
+static bool fail_at(const grdi_node *node)
+{
+    grdi_error_context(" (in backward of %s, called at %s:%d)", node->op,
+                       node->file ? node->file : "?", node->line);
+    return false;
+}
+
+/* Fits what the derivative gave for input i, in *dx, to it, and adds it there. */
+static bool add_input_gradient(grdi_visit *v, int i, grd_tensor **dx)
+{
+    const char *op = v->node->op;
+    *dx = fitted(*dx, &v->node->inputs[i]->shape, op);
+    if (!*dx)
+        return grdi_fail(GRD_ERROR_GRAPH, op, "gradient %d is missing", i);
+    if (grdi_checks_values() && !grdi_check_values(op, "the gradient of an input", *dx))
+        return false;
+    return add_gradient(input_visit(v, i), *dx, v);
+}
+
+static bool call_derivative(grdi_walk *w, grdi_visit *v)
+{
+    grdi_node *node = v->node;
+    grd_tensor *dx[GRDI_MAX_INPUTS];
+    /* For the watch alone: a derivative may hand it on. */
+    grd_tensor *dy = grdi_self.scope->modes.watch ? grdi_retain(v->dy) : NULL;
+    for (int i = 0; i < node->count; i++)
+        dx[i] = NULL;
+    node->derivative->backward(node, v->dy, dx);
+    bool done = true;
+    for (int i = 0; i < node->count && done; i++)
+        if (grdi_wants(node, i))
+            done = add_input_gradient(v, i, &dx[i]);
+        else
+            dx[i] = NULL;
+    done = done && !grdi_latched() && (!dy || grdi_show_step(node, w->steps, w->total, dy, dx));
+    grdi_release(dy);
+    w->steps++;
+    return done || fail_at(node);
+}
+
+/* Adds to what was collected there. */
+static bool collect(grdi_visit *v, grd_tensor *gradient)
+{
+    grd_tensor *sum = v->collected ? grd_add(v->collected, gradient) : gradient;
+    if (!sum)
+        return false;
+    grdi_retain(sum);
+    grdi_release(v->collected);
+    v->collected = sum;
+    return true;
+}
+
+/* What to do with a node's gradient, which is whole. */
+static bool use_gradient(grdi_walk *w, grdi_visit *v)
+{
+    if (v->node->hooks && !grdi_call_hooks(v->node, &v->dy))
+        return fail_at(v->node);
+    if (is_collected(w, v) && !collect(v, v->dy))
+        return false;
+    return !is_step(v) || call_derivative(w, v);
+}
+
+static bool step(grdi_walk *w, grdi_visit *v)
+{
+    if (v->node->freed && !v->bound) /* by a walk inside this one */
+        return fail_freed(w, v->node);
+    bool done;
+    if (is_step(v) || v->node->hooks || v->collected) {
+        grd_scope scope;
+        grdi_scope_open(&scope);
+        scope.modes.no_grad = !w->create;
+        done = use_gradient(w, v);
+        grd_scope_end(&scope);
+    } else {
+        done = use_gradient(w, v); /* makes nothing */
+    }
+    grdi_release(v->dy);
+    v->dy = NULL;
+    if (done && !w->retain && is_step(v))
+        grdi_node_free_graph(v->node);
+    return done;
+}
+
+static bool compute(grdi_walk *w)
+{
+    for (grdi_visit *v = w->order; v; v = v->order)
+        if (v->dy && !step(w, v))
+            return false;
+    return true;
+}
+
+static void forget(grdi_visit *v)
+{
+    grdi_release(v->dy);
+    grdi_release(v->collected);
+    grdi_release_local(v->node);
+    grdi_free(v, sizeof *v);
+}
+
+void grdi_walk_leave(grdi_walk *w)
+{
+    for (grdi_visit *v = w->visits, *next; v; v = next) {
+        next = v->next;
+        v->node->visit = v->outer;
+        forget(v);
+    }
+    w->visits = NULL;
+}
+
+bool grdi_walk_merge(grdi_walk *outer, grdi_walk *inner, grd_tensor *gradients[])
+{
+    for (int64_t i = 0; i < inner->targets.count; i++) {
+        grdi_visit *v = grdi_visit_of(inner, grdi_history(inner->targets.at[i]));
+        gradients[i] = v ? v->collected : NULL;
+        if (v)
+            v->collected = NULL;
+    }
+    for (grdi_visit *v = inner->visits; v; v = v->next)
+        v->node->visit = v->outer;
+
+    bool done = true;
+    for (grdi_visit *v = inner->visits, *next; v; v = next) {
+        grdi_visit *to = v->collected && done ? visit(outer, v->node) : NULL;
+        done = done && (!v->collected || (to && collect(to, v->collected)));
+        next = v->next;
+        forget(v);
+    }
+    inner->visits = NULL;
+    return done;
+}
+
+/* The gradient to start from: `given`, or 1 for a root with one element. */
+static const grd_tensor *root_gradient(const char *op, const grd_tensor *root,
+                                       const grd_tensor *given)
+{
+    const grd_shape shape = grdi_array_shape(&root->array);
+    if (!given && grdi_count(&root->array) != 1)
+        return grdi_fail(GRD_ERROR_SHAPE, op,
+                         "the root %s has more than one element: pass its gradient, or sum it",
+                         grdi_size_text(root).chars);
+    if (!given)
+        return grdi_full(op, &shape, 1, root->array.dtype, grdi_device(root));
+    if (!grdi_same_kind(op, root, given))
+        return NULL;
+    if (!grdi_has_shape(&given->array, &shape))
+        return grdi_fail(GRD_ERROR_SHAPE, op, "the root is %s, its gradient %s",
+                         grdi_size_text(root).chars, grdi_size_text(given).chars);
+    return given;
+}
+
+/* Where the walk starts, and with what gradient. */
+static bool enter(grdi_walk *w, const grd_tensor *root, const grd_tensor *given)
+{
+    if (!root)
+        return grdi_fail_null(w->op);
+    if (!root->history)
+        return grdi_fail(GRD_ERROR_GRAPH, w->op,
+                         "the root %s does not require grad: no input did, or it was made under "
+                         "no-grad",
+                         grdi_size_text(root).chars);
+    grdi_visit *v = visit(w, grdi_history(root));
+    if (!v)
+        return false;
+    v->root = true;
+    return add_gradient(v, (grd_tensor *)root_gradient(w->op, root, given), NULL);
+}
+
+static void mark_targets(const grdi_walk *w, grd_list targets)
+{
+    for (int64_t i = 0; i < targets.count; i++) {
+        grdi_visit *v = grdi_visit_of(w, grdi_history(targets.at[i]));
+        if (v)
+            v->target = true;
+    }
+}
+
+/* Where a bounded walk ends: known before the way there is. */
+static bool mark_bounds(grdi_walk *w)
+{
+    for (int64_t i = 0; i < w->targets.count; i++) {
+        grdi_visit *v = visit(w, grdi_history(w->targets.at[i]));
+        if (!v)
+            return false;
+        v->bound = v->target = true;
+    }
+    return true;
+}
+
+bool grdi_walk_run(grdi_walk *w, grd_list roots, grd_list gradients)
+{
+    w->last = &w->visits;
+    if (grdi_latched())
+        return false;
+    if (gradients.count && gradients.count != roots.count)
+        return grdi_fail(GRD_ERROR_ARGUMENT, w->op, "%lld gradients for %lld outputs",
+                         (long long)gradients.count, (long long)roots.count);
+    for (int64_t i = 0; i < roots.count; i++)
+        if (!enter(w, roots.at[i], gradients.count ? gradients.at[i] : NULL))
+            return false;
+    if ((w->outer && !mark_bounds(w)) || !find(w))
+        return false;
+    for (const grdi_walk *one = w; one; one = one->outer)
+        mark_targets(w, one->targets);
+    sort(w);
+    return compute(w);
+}
