@@ -171,9 +171,8 @@ Test(hooks, anomalies_are_named_backward)
     grd_scope *careful = grd_scope_begin_with(&(grd_scope_options){ .anomaly = true });
     grd_tensor *y = grd_mul(grd_sqrt(x), grd_scalar(0)); /* 0 times infinity */
     cr_assert_eq(grd_backward(y), GRD_ERROR_NOT_FINITE);
-    expect_message(
-        "div: the result [] has its first NaN at [] (in backward of sqrt, "
-        "called at ");
+    expect_message("div: the result [] has its first NaN at [] (in backward of sqrt, "
+                   "called at ");
     grd_error_take();
     cr_assert_null(grd_tensor_grad(x));
     grd_scope_end(careful);
