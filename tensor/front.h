@@ -84,6 +84,34 @@ grd_tensor *grdi_scatter_add(const grd_tensor *x, int64_t dim, const grd_tensor 
                              const grd_tensor *source);
 grd_tensor *grdi_one_hot(const grd_tensor *index, int64_t classes);
 
+/* attention_mask.c: the parts as tensors that broadcast to scores; NULL where absent. mask gives
+ * the rest. The result broadcasts to scores too, with size 1 wherever nothing varies. */
+typedef struct grdi_mask_parts {
+    const grd_tensor *attend, *ignore, *key_ignore, *additive, *lengths;
+} grdi_mask_parts;
+grd_tensor *grdi_attention_mask(const grdi_mask_parts *parts, const grdi_mask *mask,
+                                const grd_shape *scores, grd_device *device);
+
+/* kept.c: see kernels.def. keep broadcasts to (..., M, N), in kept_sums to (..., M, K). */
+grd_tensor *grdi_kept_products(const grd_tensor *a, const grd_tensor *b, const grd_tensor *keep);
+grd_tensor *grdi_kept_sums(const grd_tensor *a, const grd_tensor *b, const grd_tensor *keep);
+
+/* masked_softmax.c: additive and keep broadcast to x and may be NULL; so may lse, which gets the
+ * log-sum-exp. */
+grd_tensor *grdi_masked_softmax(const grd_tensor *x, const grd_tensor *additive,
+                                const grd_tensor *keep, double scale, grd_tensor **lse);
+grd_tensor *grdi_masked_softmax_backward(const grd_tensor *y, const grd_tensor *dy,
+                                         const grd_tensor *keep, double scale);
+
+/* matmul.c: what a product's front end does. A vector becomes a matrix of one row, or column; x is
+ * copied if neither its rows nor its columns are dense, and false means that this failed. */
+bool grdi_dense_matrix(const grd_tensor *x, bool as_column, grdi_array *matrix);
+/* Sizes of the product's matrices: the leading ones of a and b, broadcast, then M and N; false if
+ * they do not broadcast. */
+bool grdi_product_shape(const grdi_array *a, const grdi_array *b, grd_shape *shape);
+/* x's matrices, repeated over the batch of `shape`. */
+grdi_array grdi_over_batch(const grdi_array *x, grd_shape shape);
+
 /* matmul.c */
 grd_tensor *grdi_matmul(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_linear(const grd_tensor *x, const grd_tensor *weight, const grd_tensor *bias);

@@ -32,8 +32,7 @@ static grdi_array as_matrix(const grdi_array *x, bool as_column)
     return matrix;
 }
 
-/* x's matrices as the kernel takes them; false if copying them failed. */
-static bool dense_matrix(const grd_tensor *x, bool as_column, grdi_array *matrix)
+bool grdi_dense_matrix(const grd_tensor *x, bool as_column, grdi_array *matrix)
 {
     *matrix = as_matrix(&x->array, as_column);
     if (is_dense_matrix(matrix))
@@ -63,8 +62,7 @@ static bool check(const grd_tensor *a, const grd_tensor *b)
     return true;
 }
 
-/* Sizes of y's matrices: the leading ones of a and b, broadcast, then M and N. */
-static bool product_shape(const grdi_array *a, const grdi_array *b, grd_shape *shape)
+bool grdi_product_shape(const grdi_array *a, const grdi_array *b, grd_shape *shape)
 {
     grd_shape of_b = grdi_array_shape(b);
     *shape = grdi_array_shape(a);
@@ -77,8 +75,7 @@ static bool product_shape(const grdi_array *a, const grdi_array *b, grd_shape *s
     return true;
 }
 
-/* x's matrices, repeated over the batch. */
-static grdi_array over_batch(const grdi_array *x, grd_shape batch)
+grdi_array grdi_over_batch(const grdi_array *x, grd_shape batch)
 {
     batch.size[batch.rank - 2] = x->dim[x->rank - 2].size;
     batch.size[batch.rank - 1] = x->dim[x->rank - 1].size;
@@ -122,8 +119,8 @@ static grd_tensor *multiply(const char *op, grd_tensor *y, const grd_shape *shap
         flatten_rows(&a);
         flatten_rows(&to);
     } else {
-        a = over_batch(&a, *shape);
-        b = over_batch(&b, *shape);
+        a = grdi_over_batch(&a, *shape);
+        b = grdi_over_batch(&b, *shape);
     }
     grd_device *device = grdi_device(y);
     const grd_status status = device->kernels->matmul
@@ -147,9 +144,9 @@ grd_tensor *grdi_matmul(const grd_tensor *a, const grd_tensor *b)
     grd_shape shape;
     if (!a || !b)
         return grdi_fail_null("matmul");
-    if (!check(a, b) || !dense_matrix(a, false, &of_a) || !dense_matrix(b, true, &of_b))
+    if (!check(a, b) || !grdi_dense_matrix(a, false, &of_a) || !grdi_dense_matrix(b, true, &of_b))
         return NULL;
-    if (!product_shape(&of_a, &of_b, &shape))
+    if (!grdi_product_shape(&of_a, &of_b, &shape))
         return grdi_fail(GRD_ERROR_SHAPE, "matmul", "batches do not broadcast: a is %s, b is %s",
                          grdi_size_text(a).chars, grdi_size_text(b).chars);
 
@@ -180,7 +177,7 @@ static bool check_linear(const grd_tensor *x, const grd_tensor *weight, const gr
 /* weight^T, on weight's memory if its rows or columns are dense. */
 static bool transposed_matrix(const grd_tensor *weight, grdi_array *matrix)
 {
-    if (!dense_matrix(weight, false, matrix))
+    if (!grdi_dense_matrix(weight, false, matrix))
         return false;
     const grdi_dim row = matrix->dim[0];
     matrix->dim[0] = matrix->dim[1];
@@ -194,13 +191,13 @@ grd_tensor *grdi_linear(const grd_tensor *x, const grd_tensor *weight, const grd
     grd_shape shape;
     if (!x || !weight)
         return grdi_fail_null("linear");
-    if (!check_linear(x, weight, bias) || !dense_matrix(x, false, &of_x) ||
+    if (!check_linear(x, weight, bias) || !grdi_dense_matrix(x, false, &of_x) ||
         !transposed_matrix(weight, &of_weight))
         return NULL;
     if (bias && !grdi_is_contiguous(&bias->array) && !(bias = grdi_copy(bias)))
         return NULL;
 
-    product_shape(&of_x, &of_weight, &shape);
+    grdi_product_shape(&of_x, &of_weight, &shape);
     const grd_shape result = without_vectors(shape, x->array.rank == 1, false);
     grd_tensor *y = grdi_tensor_create("linear", &result, x->array.dtype, grdi_device(x));
     return multiply("linear", y, &shape, of_x, of_weight, bias ? &bias->array : NULL);

@@ -37,6 +37,7 @@ void stretch(const plain *a, const plain *b, plain *y)
 const op_family *const op_families[] = {
     &activation_family,
     &anomaly_family,
+    &attention_family,
     &binary_family,
     &cat_family,
     &compare_family,

@@ -52,6 +52,8 @@ typedef struct op_family {
 
 extern const op_family activation_family;
 extern const op_family anomaly_family;
+
+extern const op_family attention_family;
 extern const op_family binary_family;
 extern const op_family cat_family;
 extern const op_family compare_family;

@@ -1,0 +1,22 @@
+/* What attention is made of beside public ops, recorded and differentiable again and again. `keep`
+ * is bool and broadcasts to the pairs of queries and keys; it says which pairs there are. What
+ * stands in a hidden pair reaches neither values nor gradients, be it NaN. */
+#ifndef GRDI_ATTENTION_H
+#define GRDI_ATTENTION_H
+
+#include "autograd/node.h"
+
+/* q (..., L, D), k (..., S, D) -> q k^T (..., L, S) of the kept pairs; the others are unspecified
+ * and must get a gradient of 0. keep NULL: all pairs. Saves q and k. */
+grd_tensor *grdi_scores(const grd_tensor *q, const grd_tensor *k, const grd_tensor *keep);
+
+/* w (..., L, S), 0 where hidden, v (..., S, D) -> w v (..., L, D). Saves w and v. */
+grd_tensor *grdi_mix(const grd_tensor *w, const grd_tensor *v, const grd_tensor *keep);
+
+/* softmax(scale x + additive) along the last dimension, over what is kept; elsewhere, and in rows
+ * that keep nothing, 0. additive broadcasts to x. Saves the result. lse, unless NULL, gets the
+ * log-sum-exp (..., L), -inf where nothing is kept. */
+grd_tensor *grdi_weights(const grd_tensor *x, const grd_tensor *additive, const grd_tensor *keep,
+                         double scale, grd_tensor **lse);
+
+#endif
