@@ -278,6 +278,55 @@ grd_tensor *grd_module_add_buffer(grd_module *self, const char *name, grd_tensor
     return value;
 }
 
+/* ---- Exchanging ---- */
+
+static int64_t entry_named(const grd_module *self, const char *name)
+{
+    int64_t i = 0;
+    while (i < self->entries.count && strcmp(grdi_entry_at(self, i)->name, name) != 0)
+        i++;
+    return i;
+}
+
+static void remove_entry(grd_module *self, int64_t i)
+{
+    grdi_release(grdi_entry_at(self, i)->held);
+    self->entries.count--;
+    memmove(grdi_entry_at(self, i), grdi_entry_at(self, i + 1),
+            (size_t)(self->entries.count - i) * sizeof(grdi_entry));
+    forget_listings(self);
+}
+
+/* Moves the last entry to place i. */
+static void move_last(grd_module *self, int64_t i)
+{
+    const int64_t last = self->entries.count - 1;
+    const grdi_entry moved = *grdi_entry_at(self, last);
+    memmove(grdi_entry_at(self, i + 1), grdi_entry_at(self, i),
+            (size_t)(last - i) * sizeof(grdi_entry));
+    *grdi_entry_at(self, i) = moved;
+}
+
+bool grdi_module_exchange(grd_module *self, const grdi_parameters *old,
+                          const grdi_parameters *fresh)
+{
+    const int64_t place = entry_named(self, old->names[0]), before = self->entries.count;
+    const bool trained = grd_tensor_requires_grad(grdi_entry_at(self, place)->tensor);
+    for (int i = 0; i < fresh->count; i++)
+        if (!grd_module_add_parameter(self, fresh->names[i], fresh->values[i])) {
+            while (self->entries.count > before)
+                remove_entry(self, self->entries.count - 1);
+            return false;
+        }
+    for (int i = 0; i < fresh->count && !trained; i++)
+        grdi_leaf_forget(fresh->values[i]);
+    for (int i = 0; i < fresh->count; i++)
+        move_last(self, place + i);
+    for (int i = 0; i < old->count; i++)
+        remove_entry(self, entry_named(self, old->names[i]));
+    return true;
+}
+
 /* ---- Running ---- */
 
 grd_status grd_on_forward(grd_module *self, grd_forward_hook hook, void *user)

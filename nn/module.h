@@ -31,6 +31,16 @@ bool grdi_module_drops(const grd_module *self, double p, grd_rng **rng);
 /* Calls the hooks of self with its output: a forward that is not grd_forward does it itself. */
 void grdi_module_call_hooks(grd_module *self, const grd_tensor *y);
 
+/* Takes away the parameters of `old` names and puts new ones in the place of the first; these
+ * require grad if it did. False with an error latched, and nothing changed. */
+typedef struct grdi_parameters {
+    int count;
+    const char *const *names;
+    grd_tensor *const *values; /* of those put in */
+} grdi_parameters;
+bool grdi_module_exchange(grd_module *self, const grdi_parameters *old,
+                          const grdi_parameters *fresh);
+
 /* ---- State: what a checkpoint stores, and what an optimizer trains ---- */
 
 /* A parameter or buffer under its dotted name. */

@@ -1,0 +1,292 @@
+#include "nn/attention.h"
+
+#include <string.h>
+
+/* A mask being checked against the scores (..., H, L, S). */
+typedef struct request {
+    const char *op;
+    const grd_mask *mask;
+    const grd_shape *scores;
+    const grd_tensor *query;
+    int64_t queries, keys;
+} request;
+
+/* The sizes before H, L and S. */
+static grd_shape batch_of(const request *r)
+{
+    grd_shape batch = *r->scores;
+    batch.rank -= 3;
+    return batch;
+}
+
+static bool is_set(grd_maybe_int option)
+{
+    return option.set || option.value;
+}
+
+/* ---- Parts over the scores: additive, attend, ignore ---- */
+
+/* x without leading ones that the scores do not have: (1, H, L, S) for inputs without a batch. */
+static const grd_tensor *trimmed(const grd_tensor *x, const grd_shape *scores)
+{
+    grd_shape shape = grd_tensor_shape(x);
+    if (shape.rank <= scores->rank)
+        return x;
+    const int64_t extra = shape.rank - scores->rank;
+    for (int64_t d = 0; d < extra; d++)
+        if (shape.size[d] != 1)
+            return x;
+    for (int64_t d = 0; d < scores->rank; d++)
+        shape.size[d] = shape.size[d + extra];
+    shape.rank = scores->rank;
+    return grd_reshape(x, shape);
+}
+
+/* What a shape that does not fit was probably meant for, as a remedy; "" if nothing is known. */
+static grdi_text likely(const request *r, const grd_tensor *x)
+{
+    const grd_shape shape = grdi_array_shape(&x->array), *scores = r->scores;
+    grdi_text text = { "" };
+    if (scores->rank == 4 && shape.rank == 3 && shape.size[0] == scores->size[0] * scores->size[1])
+        snprintf(text.chars, sizeof text.chars,
+                 " (torch's (N H, L, S) is reshaped to (N, H, L, S) first)");
+    else if (scores->rank == 4 && shape.rank == 2 && shape.size[0] == scores->size[0] &&
+             shape.size[1] == r->keys)
+        snprintf(text.chars, sizeof text.chars, " (a mask of padding (B, S) is key_ignore)");
+    return text;
+}
+
+static bool check_shape(const request *r, const char *name, const grd_tensor *x)
+{
+    grd_shape common = grdi_array_shape(&x->array);
+    if (grdi_broadcast(&common, r->scores) && grdi_shape_equal(&common, r->scores))
+        return true;
+    return grdi_fail(GRD_ERROR_SHAPE, r->op,
+                     "mask.%s is %s, which does not broadcast to the scores (..., H, L, S) %s%s",
+                     name, grdi_size_text(x).chars, grdi_shape_text(r->scores).chars,
+                     likely(r, x).chars);
+}
+
+static bool check_device(const request *r, const char *name, const grd_tensor *x)
+{
+    if (grdi_device(x) == grdi_device(r->query))
+        return true;
+    return grdi_fail(GRD_ERROR_DEVICE, r->op, "mask.%s is on %s, the query on %s", name,
+                     grdi_device(x)->name, grdi_device(r->query)->name);
+}
+
+static bool check_bool(const request *r, const char *name, const grd_tensor *x)
+{
+    if (!x)
+        return true;
+    if (x->array.dtype != GRD_BOOL)
+        return grdi_fail(GRD_ERROR_DTYPE, r->op,
+                         "mask.%s is %s: it must be bool (numbers that are added to the scores are "
+                         "mask.additive)",
+                         name, grdi_dtype_name(x->array.dtype));
+    return check_device(r, name, x);
+}
+
+static bool check_additive(const request *r, const grd_tensor *x)
+{
+    const grd_dtype dtype = r->query->array.dtype;
+    if (!x)
+        return true;
+    if (x->array.dtype == GRD_BOOL)
+        return grdi_fail(GRD_ERROR_DTYPE, r->op,
+                         "mask.additive is bool: say mask.attend if true takes part, mask.ignore "
+                         "if true is left out");
+    if (x->array.dtype != dtype)
+        return grdi_fail(GRD_ERROR_DTYPE, r->op,
+                         "mask.additive is %s, but the query is %s (use grd_cast)",
+                         grdi_dtype_name(x->array.dtype), grdi_dtype_name(dtype));
+    return check_device(r, "additive", x) && check_shape(r, "additive", x);
+}
+
+static bool check_pairs(const request *r)
+{
+    const grd_mask *mask = r->mask;
+    return check_additive(r, mask->additive) && check_bool(r, "attend", mask->attend) &&
+           (!mask->attend || check_shape(r, "attend", mask->attend)) &&
+           check_bool(r, "ignore", mask->ignore) &&
+           (!mask->ignore || check_shape(r, "ignore", mask->ignore));
+}
+
+/* ---- Parts per sample: key_ignore, key_lengths ---- */
+
+/* Whether x has one entry (of `keys` values, if not 0) for every sample; a batch of one, or none,
+ * may be left out or stated. */
+static bool is_per_sample(const request *r, const grd_tensor *x, const grd_shape *expected)
+{
+    const grd_shape batch = batch_of(r);
+    int64_t samples = 1;
+    for (int64_t d = 0; d < batch.rank; d++)
+        samples *= batch.size[d];
+    const bool keys = expected->rank > batch.rank;
+    const bool one = samples == 1 && x->array.rank >= (keys ? 1 : 0) &&
+                     grdi_count(&x->array) == (keys ? r->keys : 1) &&
+                     (!keys || grd_tensor_size(x, -1) == r->keys);
+    return one || grdi_has_shape(&x->array, expected);
+}
+
+static bool see_key_ignore(const request *r, const grd_tensor **result)
+{
+    const grd_tensor *x = r->mask->key_ignore;
+    grd_shape expected = batch_of(r), wide = *r->scores;
+    *result = NULL;
+    if (!x)
+        return true;
+    expected.size[expected.rank++] = r->keys;
+    if (!check_bool(r, "key_ignore", x))
+        return false;
+    if (!is_per_sample(r, x, &expected))
+        return grdi_fail(GRD_ERROR_SHAPE, r->op,
+                         "mask.key_ignore is %s, expected %s: every sample's keys",
+                         grdi_size_text(x).chars, grdi_shape_text(&expected).chars);
+    wide.size[wide.rank - 3] = wide.size[wide.rank - 2] = 1;
+    return (*result = grdi_reshape(x, &wide));
+}
+
+/* Whether all lengths are in 0..S. */
+static bool check_values(const request *r, const grd_tensor *lengths)
+{
+    const int64_t count = grdi_count(&lengths->array);
+    const size_t bytes = (size_t)count * sizeof(int64_t);
+    int64_t *values = grdi_allocate(bytes ? bytes : 1);
+    if (!values)
+        return grdi_fail_memory(r->op, bytes);
+    if (grd_read_i64(lengths, values, count) == GRD_OK)
+        for (int64_t i = 0; i < count; i++)
+            if (values[i] < 0 || values[i] > r->keys)
+                grdi_fail(GRD_ERROR_ARGUMENT, r->op,
+                          "mask.key_lengths[%lld] is %lld, but there are %lld keys", (long long)i,
+                          (long long)values[i], (long long)r->keys);
+    grdi_free(values, bytes ? bytes : 1);
+    return !grdi_latched();
+}
+
+static bool see_key_lengths(const request *r, const grd_tensor **result)
+{
+    const grd_tensor *x = r->mask->key_lengths;
+    const grd_shape expected = batch_of(r);
+    grd_shape wide = *r->scores;
+    *result = NULL;
+    if (!x)
+        return true;
+    if (x->array.dtype != GRD_I64)
+        return grdi_fail(GRD_ERROR_DTYPE, r->op, "mask.key_lengths is %s, not i64",
+                         grdi_dtype_name(x->array.dtype));
+    if (!is_per_sample(r, x, &expected))
+        return grdi_fail(GRD_ERROR_SHAPE, r->op,
+                         "mask.key_lengths is %s, expected %s: a length for every sample",
+                         grdi_size_text(x).chars, grdi_shape_text(&expected).chars);
+    for (int64_t d = wide.rank - 3; d < wide.rank; d++)
+        wide.size[d] = 1;
+    return check_device(r, "key_lengths", x) && check_values(r, x) &&
+           (*result = grdi_reshape(x, &wide));
+}
+
+/* ---- The band: causal, windows and where the diagonal lies ---- */
+
+static bool check_window(const request *r, const char *name, grd_maybe_int window)
+{
+    if (window.value >= 0)
+        return true;
+    return grdi_fail(GRD_ERROR_ARGUMENT, r->op,
+                     "mask.%s is %lld: keys beside the diagonal are counted from 0 (leave it unset "
+                     "for no limit)",
+                     name, (long long)window.value);
+}
+
+static bool check_align(const request *r, bool band)
+{
+    const grd_mask *mask = r->mask;
+    if ((unsigned)mask->align > GRD_ALIGN_OFFSET)
+        return grdi_fail(GRD_ERROR_ARGUMENT, r->op, "mask.align is %d, which is no grd_align",
+                         (int)mask->align);
+    if (mask->offset && mask->align != GRD_ALIGN_OFFSET)
+        return grdi_fail(GRD_ERROR_ARGUMENT, r->op,
+                         "mask.offset is %lld, but mask.align is not GRD_ALIGN_OFFSET",
+                         (long long)mask->offset);
+    if (mask->align == GRD_ALIGN_KEY_LENGTHS && !mask->key_lengths)
+        return grdi_fail(GRD_ERROR_ARGUMENT, r->op,
+                         "mask.align is GRD_ALIGN_KEY_LENGTHS, but there are no mask.key_lengths");
+    if (band && mask->align == GRD_ALIGN_UNSTATED && r->queries != r->keys)
+        return grdi_fail(GRD_ERROR_ARGUMENT, r->op,
+                         "mask.align is not stated, and %lld queries over %lld keys have no one "
+                         "diagonal (GRD_ALIGN_TOP_LEFT as PyTorch, GRD_ALIGN_BOTTOM_RIGHT as "
+                         "FlashAttention, GRD_ALIGN_KEY_LENGTHS or GRD_ALIGN_OFFSET)",
+                         (long long)r->queries, (long long)r->keys);
+    return true;
+}
+
+/* Key i + what for query i; a length still to be added for GRD_ALIGN_KEY_LENGTHS. */
+static int64_t diagonal(const request *r)
+{
+    switch (r->mask->align) {
+    case GRD_ALIGN_BOTTOM_RIGHT:
+        return r->keys - r->queries;
+    case GRD_ALIGN_KEY_LENGTHS:
+        return -r->queries;
+    default:
+        return r->mask->offset;
+    }
+}
+
+/* Fills in the band; *band tells whether there is one. */
+static bool see_band(const request *r, grdi_mask *result, bool *band)
+{
+    const grd_mask *mask = r->mask;
+    *band = mask->causal || is_set(mask->window_left) || is_set(mask->window_right);
+    if (!check_window(r, "window_left", mask->window_left) ||
+        !check_window(r, "window_right", mask->window_right) || !check_align(r, *band))
+        return false;
+    result->left = is_set(mask->window_left) ? mask->window_left.value : INT64_MAX;
+    result->right = mask->causal                 ? 0
+                    : is_set(mask->window_right) ? mask->window_right.value
+                                                 : INT64_MAX;
+    result->offset = diagonal(r);
+    result->by_length = mask->align == GRD_ALIGN_KEY_LENGTHS;
+    return true;
+}
+
+/* ---- The whole ---- */
+
+/* additive with zeros for the appended keys. */
+static const grd_tensor *append_zeros(const request *r, const grd_tensor *additive,
+                                      int64_t appended)
+{
+    grd_shape shape = grdi_array_shape(&additive->array);
+    shape.rank += shape.rank == 0;
+    shape.size[shape.rank - 1] = r->keys;
+    const grd_tensor *known = grd_expand(additive, shape);
+    shape.size[shape.rank - 1] = appended;
+    const grd_tensor *zeros =
+        grdi_full(r->op, &shape, 0, additive->array.dtype, grdi_device(additive));
+    return grd_cat(GRD_LIST(known, zeros), -1);
+}
+
+bool grdi_see(const char *op, const grd_mask *given, const grd_shape *scores, int64_t appended,
+              const grd_tensor *query, grdi_visible *visible)
+{
+    grd_mask mask = *given;
+    mask.additive = trimmed(given->additive, scores);
+    mask.attend = trimmed(given->attend, scores);
+    mask.ignore = trimmed(given->ignore, scores);
+    const request r = {
+        op, &mask, scores, query, scores->size[scores->rank - 2], scores->size[scores->rank - 1]
+    };
+    grdi_mask_parts parts = { mask.attend, mask.ignore, NULL, mask.additive, NULL };
+    grdi_mask computed = { .appended = appended };
+    bool band;
+    *visible = (grdi_visible){ NULL, mask.additive };
+    if (!see_band(&r, &computed, &band) || !check_pairs(&r) ||
+        !see_key_ignore(&r, &parts.key_ignore) || !see_key_lengths(&r, &parts.lengths))
+        return false;
+    if (appended && mask.additive &&
+        !(visible->additive = append_zeros(&r, mask.additive, appended)))
+        return false;
+    if (band || parts.attend || parts.ignore || parts.key_ignore || parts.additive || parts.lengths)
+        visible->keep = grdi_attention_mask(&parts, &computed, scores, grdi_device(query));
+    return !grdi_latched();
+}

@@ -1,0 +1,272 @@
+#include "nn/attention.h"
+
+#include <math.h>
+
+/* One call, its heads grouped if there are more of the query's than of the keys': then query is
+ * (..., H, G, L, D), key and value (..., H, 1, S, D). */
+typedef struct call {
+    const char *op;
+    const grd_sdpa_options *options;
+    const grd_tensor *query, *key, *value;
+    grdi_visible visible;
+    grd_shape scores; /* (..., Hq, L, S) as given, S without the appended keys */
+    int64_t group;    /* query heads for each of the keys' */
+    double scale;
+} call;
+
+/* ---- Checking ---- */
+
+static bool check_kind(const char *op, const char *name, const grd_tensor *query,
+                       const grd_tensor *x)
+{
+    if (x->array.dtype != query->array.dtype)
+        return grdi_fail(GRD_ERROR_DTYPE, op, "dtypes differ: query is %s, %s is %s (use grd_cast)",
+                         grdi_dtype_name(query->array.dtype), name,
+                         grdi_dtype_name(x->array.dtype));
+    if (grdi_device(x) != grdi_device(query))
+        return grdi_fail(GRD_ERROR_DEVICE, op, "devices differ: query is on %s, %s is on %s",
+                         grdi_device(query)->name, name, grdi_device(x)->name);
+    return true;
+}
+
+static bool is_floating(grd_dtype dtype)
+{
+    return dtype != GRD_I64 && dtype != GRD_BOOL;
+}
+
+/* The sizes before (H, L, D) of x are those of the query. */
+static bool check_batch(const char *op, const char *name, const grd_tensor *query,
+                        const grd_tensor *x)
+{
+    bool same = x->array.rank == query->array.rank;
+    for (int d = 0; same && d < x->array.rank - 3; d++)
+        same = x->array.dim[d].size == query->array.dim[d].size;
+    if (same)
+        return true;
+    return grdi_fail(GRD_ERROR_SHAPE, op,
+                     "the sizes before heads differ: query is %s, %s is %s (use grd_expand)",
+                     grdi_size_text(query).chars, name, grdi_size_text(x).chars);
+}
+
+/* Size `back` dimensions from the last one. */
+static int64_t size(const grd_tensor *x, int back)
+{
+    return x->array.dim[x->array.rank - 1 - back].size;
+}
+
+static bool check_shapes(const call *c)
+{
+    const grd_tensor *q = c->query, *k = c->key, *v = c->value;
+    if (q->array.rank < 3)
+        return grdi_fail(GRD_ERROR_SHAPE, c->op,
+                         "query is %s, expected (..., H, L, D) (see grd_split_heads)",
+                         grdi_size_text(q).chars);
+    if (!check_batch(c->op, "key", q, k) || !check_batch(c->op, "value", q, v))
+        return false;
+    if (size(q, 0) != size(k, 0))
+        return grdi_fail(
+            GRD_ERROR_SHAPE, c->op,
+            "head sizes differ: query is %s, key is %s (..., heads, length, head size)",
+            grdi_size_text(q).chars, grdi_size_text(k).chars);
+    if (size(k, 1) != size(v, 1) || size(k, 2) != size(v, 2))
+        return grdi_fail(GRD_ERROR_SHAPE, c->op,
+                         "every key has one value: key is %s, value is %s (..., heads, length, "
+                         "head size)",
+                         grdi_size_text(k).chars, grdi_size_text(v).chars);
+    if (size(k, 2) ? size(q, 2) % size(k, 2) : size(q, 2))
+        return grdi_fail(GRD_ERROR_SHAPE, c->op,
+                         "%lld query heads are no multiple of %lld key heads: query is %s, key is "
+                         "%s",
+                         (long long)size(q, 2), (long long)size(k, 2), grdi_size_text(q).chars,
+                         grdi_size_text(k).chars);
+    return true;
+}
+
+static bool check_options(const call *c)
+{
+    const grd_sdpa_options *o = c->options;
+    if (!(o->dropout >= 0 && o->dropout < 1))
+        return grdi_fail(GRD_ERROR_ARGUMENT, c->op, "dropout is %g, expected 0 <= dropout < 1",
+                         o->dropout);
+    if (o->dropout > 0 && !o->rng)
+        return grdi_fail(GRD_ERROR_ARGUMENT, c->op,
+                         "dropout is %g, but there is no rng to draw from (see grd_rng_create)",
+                         o->dropout);
+    if (!(o->softcap >= 0) || isinf(o->softcap))
+        return grdi_fail(GRD_ERROR_ARGUMENT, c->op,
+                         "softcap is %g, expected a positive number, or 0 for none", o->softcap);
+    if (!isfinite(o->scale.value))
+        return grdi_fail(GRD_ERROR_ARGUMENT, c->op, "scale is %g, expected a finite number",
+                         o->scale.value);
+    if ((unsigned)o->weights > GRD_PER_HEAD)
+        return grdi_fail(GRD_ERROR_ARGUMENT, c->op, "weights is %d, which is no grd_weights",
+                         (int)o->weights);
+    return true;
+}
+
+static bool check(const call *c)
+{
+    if (!c->query || !c->key || !c->value)
+        return grdi_fail_null(c->op);
+    if (!is_floating(c->query->array.dtype))
+        return grdi_fail(GRD_ERROR_DTYPE, c->op, "query is %s, expected a floating type",
+                         grdi_dtype_name(c->query->array.dtype));
+    return check_kind(c->op, "key", c->query, c->key) &&
+           check_kind(c->op, "value", c->query, c->value) && check_shapes(c) && check_options(c);
+}
+
+/* ---- Heads in groups ---- */
+
+/* x (..., heads, L, D) -> (..., heads / group, group, L, D), on x's memory; 1 head stays 1. */
+static const grd_tensor *grouped(const grd_tensor *x, int64_t group)
+{
+    grd_shape shape = grd_tensor_shape(x);
+    if (shape.rank < 3)
+        return x;
+    const int64_t heads = shape.size[shape.rank - 3];
+    shape.rank++;
+    for (int64_t d = shape.rank - 1; d > shape.rank - 3; d--)
+        shape.size[d] = shape.size[d - 1];
+    shape.size[shape.rank - 3] = heads == 1 ? 1 : group;
+    shape.size[shape.rank - 4] = heads == 1 ? 1 : heads / group;
+    return grd_reshape(x, shape);
+}
+
+static bool group_heads(call *c)
+{
+    const int64_t heads = size(c->key, 2);
+    c->group = heads ? size(c->query, 2) / heads : 1;
+    if (c->group == 1)
+        return true;
+    if (c->scores.rank == GRD_MAX_RANK)
+        return grdi_fail(GRD_ERROR_SHAPE, c->op,
+                         "query heads in groups take a rank of at most %d: query is %s",
+                         GRD_MAX_RANK - 1, grdi_size_text(c->query).chars);
+    c->query = grouped(c->query, c->group);
+    c->key = grd_unsqueeze(c->key, -3);
+    c->value = grd_unsqueeze(c->value, -3);
+    if (c->visible.keep)
+        c->visible.keep = grouped(c->visible.keep, c->group);
+    if (c->visible.additive)
+        c->visible.additive = grouped(c->visible.additive, c->group);
+    return !grdi_latched();
+}
+
+/* Back to (..., Hq, L, n), or without n. */
+static grd_tensor *ungrouped(const call *c, grd_tensor *x)
+{
+    grd_shape shape = grd_tensor_shape(x);
+    if (c->group == 1 || !x)
+        return x;
+    const int64_t heads = c->scores.rank - 3;
+    shape.size[heads] *= c->group;
+    for (int64_t d = heads + 1; d < shape.rank - 1; d++)
+        shape.size[d] = shape.size[d + 1];
+    shape.rank--;
+    return grd_reshape(x, shape);
+}
+
+/* ---- Computing ---- */
+
+/* x = softcap tanh(scale x / softcap). What is hidden is not looked at, and must not become NaN on
+ * the way. */
+static const grd_tensor *capped(const call *c, const grd_tensor *x)
+{
+    const double cap = c->options->softcap;
+    if (c->visible.keep)
+        x = grd_masked_fill(x, grd_logical_not(c->visible.keep), 0);
+    return grd_mul_scalar(grd_tanh(grd_mul_scalar(x, c->scale / cap)), cap);
+}
+
+static grd_tensor *chosen(const call *c, grd_tensor *weights, bool wanted)
+{
+    if (!wanted)
+        return NULL;
+    weights = ungrouped(c, weights);
+    return c->options->weights == GRD_AVERAGED ? grd_mean_dims(weights, GRD_DIMS(-3), GRD_DROP_DIMS)
+                                               : weights;
+}
+
+static grd_attention compute(const call *c)
+{
+    const grd_sdpa_options *o = c->options;
+    const grd_tensor *keep = c->visible.keep;
+    grd_tensor *lse = NULL;
+    const grd_tensor *scores = grdi_scores(c->query, c->key, keep);
+    if (o->softcap > 0)
+        scores = capped(c, scores);
+    grd_tensor *weights = grdi_weights(scores, c->visible.additive, keep,
+                                       o->softcap > 0 ? 1 : c->scale, o->logsumexp ? &lse : NULL);
+    grd_tensor *dropped = o->dropout > 0 ? grd_dropout(weights, o->dropout, o->rng) : weights;
+    return (grd_attention){
+        .output = ungrouped(c, grdi_mix(dropped, c->value, keep)),
+        .weights = chosen(c, weights, o->weights != GRD_NO_WEIGHTS),
+        .dropped_weights = chosen(c, dropped, o->dropped_weights),
+        .logsumexp = ungrouped(c, lse),
+    };
+}
+
+grd_attention grdi_hand_out(grd_scope *scope, grd_attention a)
+{
+    grd_tensor *results[] = { a.output, a.weights,
+                              a.dropped_weights == a.weights ? NULL : a.dropped_weights,
+                              a.logsumexp };
+    const int count = sizeof results / sizeof results[0];
+    for (int i = 0; i < count; i++)
+        grdi_retain(results[i]);
+    const bool failed = grd_scope_end(scope) != GRD_OK;
+    for (int i = 0; i < count; i++)
+        if (failed)
+            grdi_release(results[i]);
+        else if (results[i])
+            grdi_scope_own(&results[i]->object);
+    return failed ? (grd_attention){ NULL } : a;
+}
+
+static double scale_of(const call *c)
+{
+    const grd_maybe_real scale = c->options->scale;
+    const double head_size = (double)size(c->query, 0);
+    if (scale.set || scale.value)
+        return scale.value;
+    return head_size > 0 ? 1 / sqrt(head_size) : 1;
+}
+
+grd_attention grdi_sdpa(const char *op, const grd_tensor *query, const grd_tensor *key,
+                        const grd_tensor *value, const grd_sdpa_options *options, int64_t appended)
+{
+    static const grd_sdpa_options defaults;
+    call c = { .op = op,
+               .options = options ? options : &defaults,
+               .query = query,
+               .key = key,
+               .value = value };
+    if (grdi_latched() || !check(&c))
+        return (grd_attention){ NULL };
+    c.scale = scale_of(&c);
+    c.scores = grd_tensor_shape(query);
+    c.scores.size[c.scores.rank - 1] = size(key, 1) - appended;
+
+    grd_scope scope;
+    grdi_scope_open(&scope);
+    grd_attention result = { NULL };
+    if (grdi_see(op, &c.options->mask, &c.scores, appended, query, &c.visible) && group_heads(&c))
+        result = compute(&c);
+    return grdi_hand_out(&scope, result);
+}
+
+grd_attention grd_sdpa(const grd_tensor *query, const grd_tensor *key, const grd_tensor *value,
+                       const grd_sdpa_options *options)
+{
+    return grdi_sdpa("sdpa", query, key, value, options, 0);
+}
+
+grd_attention grd_at_attention(grd_attention result, const char *file, int line)
+{
+    grd_tensor *made[] = { result.output, result.weights, result.dropped_weights,
+                           result.logsumexp };
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
+        if (made[i] || i == 0)
+            made[i] = grd_at(made[i], file, line);
+    return result;
+}
