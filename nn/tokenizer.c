@@ -127,6 +127,19 @@ int64_t grd_tokenizer_size(const grd_tokenizer *tokenizer)
     return tokenizer ? tokenizer->size : 0;
 }
 
+size_t grdi_tokenizer_alphabet(const grd_tokenizer *tokenizer, char *out)
+{
+    size_t bytes = 0;
+    for (int64_t token = 0; token < tokenizer->size; token++) {
+        char character[4];
+        const size_t length = grdi_utf8_put(tokenizer->codes[token], character);
+        if (out)
+            memcpy(out + bytes, character, length);
+        bytes += length;
+    }
+    return bytes;
+}
+
 /* The character's token, or -1. */
 static int32_t find(const grd_tokenizer *tokenizer, int32_t code)
 {

@@ -17,6 +17,9 @@ struct grd_tokenizer {
 /* All characters of a text, or an error that says where it is none. */
 grd_tokenizer *grdi_tokenizer_of(const char *op, const char *text, size_t size);
 
+/* Writes all its characters, rising, unless out is NULL; returns their bytes. */
+size_t grdi_tokenizer_alphabet(const grd_tokenizer *tokenizer, char *out);
+
 /* Writes text's tokens, at most `size` of them, and returns how many; -1 with an error that names
  * the first character that has none. `tokens` NULL: only counts. */
 int64_t grdi_encode(const char *op, const grd_tokenizer *tokenizer, const char *text, size_t size,

@@ -89,6 +89,9 @@ bool grdi_shape_equal(const grd_shape *a, const grd_shape *b);
 bool grdi_has_shape(const grdi_array *x, const grd_shape *shape);
 bool grdi_is_contiguous(const grdi_array *x);
 
+/* Whether a dimension repeats its elements: writes through it would collide. */
+bool grdi_overlaps(const grdi_array *x);
+
 /* Checks rank and sizes and gives the element and byte count, which fit 63 bits. */
 bool grdi_shape_bytes(const char *op, const grd_shape *shape, grd_dtype dtype, size_t *bytes);
 
