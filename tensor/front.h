@@ -48,6 +48,14 @@ grd_tensor *grdi_logical_or(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_logical_not(const grd_tensor *x);
 grd_tensor *grdi_isfinite(const grd_tensor *x);
 
+/* cross_entropy.c: logits (..., C), targets (...). y has the targets' shape if `each`, else none.
+ * stats, unless it is NULL, receives what backward needs. */
+grd_tensor *grdi_cross_entropy(const grd_tensor *logits, const grd_tensor *targets, bool each,
+                               const grdi_weighing *how, grd_tensor **stats);
+grd_tensor *grdi_cross_entropy_backward(const grd_tensor *dy, const grd_tensor *logits,
+                                        const grd_tensor *targets, const grd_tensor *stats,
+                                        const grdi_weighing *how);
+
 /* extreme.c */
 grd_tensor *grdi_max(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
 grd_tensor *grdi_min(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);

@@ -41,6 +41,7 @@ const op_family *const op_families[] = {
     &binary_family,
     &cat_family,
     &compare_family,
+    &cross_entropy_family,
     &extreme_family,
     &index_family,
     &make_family,
