@@ -89,3 +89,38 @@ double grdi_gradient_norm(const char *op, const grd_module *module, int64_t *cou
     grd_scope_end(&scope);
     return sqrt(sum);
 }
+
+static void scale_all(const grd_module *module, double factor)
+{
+    for (int64_t i = 0; i < grd_module_num_parameters(module); i++) {
+        grd_tensor *parameter = grd_module_parameter_at(module, i).tensor;
+        if (grd_tensor_grad(parameter))
+            grd_mul_scalar_((grd_tensor *)grd_tensor_grad(parameter), factor);
+    }
+}
+
+grd_status grd_scale_grad(grd_module *module, double factor)
+{
+    if (!module)
+        grdi_fail_null("scale_grad");
+    else if (!isfinite(factor))
+        grdi_fail(GRD_ERROR_ARGUMENT, "scale_grad", "the factor is %g", factor);
+    if (!grdi_latched())
+        scale_all(module, factor);
+    return grdi_self.latched;
+}
+
+double grd_clip_grad_norm(grd_module *module, double max_norm)
+{
+    const char *op = "clip_grad_norm";
+    int64_t count = 0;
+    if (!(max_norm > 0))
+        grdi_fail(GRD_ERROR_ARGUMENT, op, "max_norm is %g", max_norm);
+    const double norm = grdi_gradient_norm(op, module, &count);
+    if (isinf(norm))
+        grdi_fail(GRD_ERROR_NOT_FINITE, op, "the norm is too large for f64");
+    const double factor = max_norm / (norm + 1e-6);
+    if (!grdi_latched() && factor < 1)
+        scale_all(module, factor);
+    return grdi_latched() ? NAN : norm;
+}

@@ -1,0 +1,15 @@
+/* An allocator that counts what the library asks of it, and can run out. */
+#ifndef TESTS_COUNTER_H
+#define TESTS_COUNTER_H
+
+#include <gradus/gradus.h>
+
+/* Counts allocations and fails from the `fail_at`th on (0: never). */
+typedef struct counter {
+    long asked, live, fail_at;
+} counter;
+
+/* Makes it the library's allocator; uncached: every block is asked for and given back. */
+void count_with(counter *c, bool uncached);
+
+#endif
