@@ -59,6 +59,36 @@ grd_module *grd_linear_create(grd_rng *rng, int64_t in_features, int64_t out_fea
     return grdi_latched() ? NULL : self;
 }
 
+/* ---- Embedding: y = weight[x] ---- */
+
+typedef struct embedding {
+    grd_tensor *weight;
+} embedding;
+
+static grd_tensor *embedding_forward(grd_module *self, const grd_tensor *x)
+{
+    const embedding *m = grd_module_data(self);
+    return grd_embedding(x, m->weight);
+}
+
+static const grdi_kind embedding_kind = { "Embedding", sizeof(embedding), embedding_forward };
+
+grd_module *grd_embedding_create(grd_rng *rng, int64_t num_embeddings, int64_t embedding_dim)
+{
+    if (!rng)
+        return grdi_fail_null("embedding");
+    if (!check_size("embedding", "num_embeddings", num_embeddings) ||
+        !check_size("embedding", "embedding_dim", embedding_dim))
+        return NULL;
+    grd_module *self = grdi_module_create(&embedding_kind);
+    if (!self)
+        return NULL;
+    embedding *m = grd_module_data(self);
+    m->weight = grd_module_add_parameter(self, "weight",
+                                         grd_randn(rng, GRD_SHAPE(num_embeddings, embedding_dim)));
+    return grdi_latched() ? NULL : self;
+}
+
 /* ---- Norms over the last dimension ---- */
 
 typedef struct norm {

@@ -32,6 +32,7 @@ Test(layers, have_torchs_parameters)
         { grd_linear_create(rng, 3, 2, NULL), 2, GRD_SHAPE(2, 3), GRD_SHAPE(2) },
         { grd_linear_create(rng, 3, 2, &(grd_linear_options){ .no_bias = true }), 1,
           GRD_SHAPE(2, 3), GRD_SCALAR },
+        { grd_embedding_create(rng, 5, 4), 1, GRD_SHAPE(5, 4), GRD_SCALAR },
         { grd_layer_norm_create(4, NULL), 2, GRD_SHAPE(4), GRD_SHAPE(4) },
         { grd_layer_norm_create(4, &no_bias), 1, GRD_SHAPE(4), GRD_SCALAR },
         { grd_layer_norm_create(4, &no_affine), 0, GRD_SCALAR, GRD_SCALAR },
@@ -74,6 +75,25 @@ Test(layers, linear_starts_as_torchs)
     expect_uniform(grd_module_parameter(linear, "bias"), 0.2);
     grd_module *same = grd_linear_create(grd_rng_create(1), 25, 400, NULL);
     expect_close(grd_module_parameter(linear, "bias"), grd_module_parameter(same, "bias"), 0);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
+}
+
+Test(layers, embedding_looks_up_its_rows)
+{
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
+    grd_module *layer = grd_embedding_create(grd_rng_create(1), 50, 400);
+    const grd_tensor *weight = grd_module_parameter(layer, "weight");
+    const grd_tensor *mean = grd_mean(weight), *squares = grd_mean(grd_square(weight));
+    cr_assert_float_eq(grd_item(mean), 0, 0.03);
+    cr_assert_float_eq(grd_item(squares), 1, 0.05);
+    const grd_tensor *tokens = grd_from_i64((int64_t[]){ 49, 0, 7, 7 }, 4, GRD_SHAPE(2, 2));
+    const grd_tensor *y = grd_forward(layer, tokens);
+    expect_close(grd_select(grd_select(y, 0, 0), 0, 0), grd_select(weight, 0, 49), 0);
+    expect_close(grd_select(grd_select(y, 0, 1), 0, 1), grd_select(weight, 0, 7), 0);
+    grd_backward(grd_sum(y));
+    cr_assert_eq(grd_item_at(grd_tensor_grad(weight), GRD_DIMS(7, 3)), 2);
+    cr_assert_null(grd_forward(layer, grd_from_i64((int64_t[]){ 50 }, 1, GRD_SHAPE(1))));
+    expect_error(GRD_ERROR_ARGUMENT, "embedding: ");
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
 }
 
@@ -187,6 +207,12 @@ Test(layers, refuse_bad_options)
     expect_error(GRD_ERROR_ARGUMENT, "linear: in_features is 0");
     cr_assert_null(grd_linear_create(rng, 1, -1, NULL));
     expect_error(GRD_ERROR_ARGUMENT, "linear: out_features is -1");
+    cr_assert_null(grd_embedding_create(NULL, 1, 1));
+    expect_error(GRD_ERROR_ARGUMENT, "embedding: an argument is NULL");
+    cr_assert_null(grd_embedding_create(rng, 0, 1));
+    expect_error(GRD_ERROR_ARGUMENT, "embedding: num_embeddings is 0");
+    cr_assert_null(grd_embedding_create(rng, 1, 0));
+    expect_error(GRD_ERROR_ARGUMENT, "embedding: embedding_dim is 0");
     cr_assert_null(grd_layer_norm_create(0, NULL));
     expect_error(GRD_ERROR_ARGUMENT, "layer_norm: features is 0");
     cr_assert_null(grd_layer_norm_create(1, &(grd_norm_options){ .eps = -1 }));
