@@ -37,7 +37,11 @@ grdi_text grdi_shape_text(const grd_shape *shape)
 grdi_text grdi_size_text(const grd_tensor *x)
 {
     const grd_shape shape = grdi_array_shape(&x->array);
-    return grdi_shape_text(&shape);
+    const grdi_text sizes = grdi_shape_text(&shape);
+    grdi_text text = sizes;
+    if (x->name) /* what is left beside the longest shape */
+        snprintf(text.chars, sizeof text.chars, "%.60s %.180s", x->name, sizes.chars);
+    return text;
 }
 
 grd_shape grdi_array_shape(const grdi_array *x)

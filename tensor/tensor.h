@@ -19,6 +19,7 @@ struct grd_tensor {
     grdi_object object;
     atomic_int keeps; /* by the user: each is one reference */
     grdi_storage *storage;
+    char *name;           /* for messages; NULL: it has none */
     grdi_object *history; /* how it was computed, for whoever needs that; NULL: no one does */
     grdi_array array;
 };
@@ -81,7 +82,7 @@ typedef struct grdi_text {
 const char *grdi_dtype_name(grd_dtype dtype);
 size_t grdi_dtype_size(grd_dtype dtype);
 grdi_text grdi_shape_text(const grd_shape *shape);
-grdi_text grdi_size_text(const grd_tensor *x); /* "[4, 8]" */
+grdi_text grdi_size_text(const grd_tensor *x); /* "[4, 8]", "weight [4, 8]" if it has a name */
 
 grd_shape grdi_array_shape(const grdi_array *x);
 int64_t grdi_count(const grdi_array *x);

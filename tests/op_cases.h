@@ -52,7 +52,6 @@ typedef struct op_family {
 
 extern const op_family activation_family;
 extern const op_family anomaly_family;
-
 extern const op_family attention_family;
 extern const op_family binary_family;
 extern const op_family cat_family;

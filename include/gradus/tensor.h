@@ -226,10 +226,12 @@ GRD_API int64_t grd_tensor_size(const grd_tensor *x, int64_t dim); /* no such di
 GRD_API int64_t grd_tensor_count(const grd_tensor *x);             /* of all elements; NULL: 0 */
 GRD_API grd_dtype grd_tensor_dtype(const grd_tensor *x);           /* NULL: GRD_DTYPE_UNSET */
 GRD_API grd_device *grd_tensor_device(const grd_tensor *x);        /* NULL: NULL */
+/* Row-major without gaps; NULL: false. */
 GRD_API bool grd_tensor_is_contiguous(const grd_tensor *x);
-/* A name for messages, graphs and pages; copied. Returns x. */
+/* A name for messages, graphs and pages, copied; NULL takes it away. Views of x do not share it.
+ * Returns x. */
 GRD_API grd_tensor *grd_tensor_set_name(grd_tensor *x, const char *name);
-GRD_API const char *grd_tensor_name(const grd_tensor *x);
+GRD_API const char *grd_tensor_name(const grd_tensor *x); /* NULL: none */
 
 /* ---- Reading values out ---- */
 
@@ -245,18 +247,22 @@ GRD_API GRD_MUST_USE grd_status grd_read_f64(const grd_tensor *x, double *out, i
 GRD_API GRD_MUST_USE grd_status grd_read_i64(const grd_tensor *x, int64_t *out, int64_t count);
 GRD_API GRD_MUST_USE grd_status grd_read_bool(const grd_tensor *x, bool *out, int64_t count);
 /* The elements in place: cpu, contiguous and of that type, else NULL and an error. Valid while x
- * lives. */
+ * lives; NULL without an error where there are none. */
 GRD_API const float *grd_data_f32(const grd_tensor *x);
 GRD_API const double *grd_data_f64(const grd_tensor *x);
 GRD_API const int64_t *grd_data_i64(const grd_tensor *x);
-/* Prints in a readable form, with shape and type. */
+/* Prints in a readable form: a line with x's name, if it has one, type and shape, then the elements
+ * in nested brackets, those of more than 1000 by the first and last of each dimension. */
 GRD_API grd_status grd_print(FILE *out, const grd_tensor *x);
-/* The same into a buffer, as snprintf: returns the length it would need. */
+/* The same into a buffer, as snprintf: returns the length it would need, without the '\0' that
+ * always ends what fits. 0, and an empty string, after a failure. */
 GRD_API size_t grd_format(const grd_tensor *x, char *buffer, size_t size);
 
-/* Same shape, type and bits (NaN equals NaN); false with NULL. */
+/* Same shape, type and bits (NaN equals NaN, 0 is not -0), on whatever devices; false with NULL and
+ * while an error is latched. */
 GRD_API bool grd_equal(const grd_tensor *a, const grd_tensor *b);
-/* |a - b| <= atol + rtol |b| everywhere; false with NULL. */
+/* Same shape and |a - b| <= atol + rtol |b| everywhere, in f64: types may differ. An infinity is
+ * close to itself alone, a NaN to nothing. False as grd_equal is. */
 GRD_API bool grd_allclose(const grd_tensor *a, const grd_tensor *b, double rtol, double atol);
 
 /* For bindings: the size of a public struct by name, to be compared with the binding's own; 0 if

@@ -1,0 +1,62 @@
+#include <gradus/gradus.h>
+
+#include <string.h>
+
+const char *grd_version(void)
+{
+    return GRDI_VERSION;
+}
+
+/* Every struct that is public, by name. */
+static const struct {
+    const char *name;
+    size_t size;
+} structs[] = {
+    { "grd_adam_options", sizeof(grd_adam_options) },
+    { "grd_allocator", sizeof(grd_allocator) },
+    { "grd_attention", sizeof(grd_attention) },
+    { "grd_backward_options", sizeof(grd_backward_options) },
+    { "grd_backward_step", sizeof(grd_backward_step) },
+    { "grd_batch", sizeof(grd_batch) },
+    { "grd_checkpoint", sizeof(grd_checkpoint) },
+    { "grd_cpu_info", sizeof(grd_cpu_info) },
+    { "grd_cross_entropy_options", sizeof(grd_cross_entropy_options) },
+    { "grd_custom_op", sizeof(grd_custom_op) },
+    { "grd_dims", sizeof(grd_dims) },
+    { "grd_encoder_layer_options", sizeof(grd_encoder_layer_options) },
+    { "grd_error", sizeof(grd_error) },
+    { "grd_generate_options", sizeof(grd_generate_options) },
+    { "grd_grad_options", sizeof(grd_grad_options) },
+    { "grd_gradcheck_options", sizeof(grd_gradcheck_options) },
+    { "grd_gradcheck_report", sizeof(grd_gradcheck_report) },
+    { "grd_group", sizeof(grd_group) },
+    { "grd_in_projection", sizeof(grd_in_projection) },
+    { "grd_linear_options", sizeof(grd_linear_options) },
+    { "grd_list", sizeof(grd_list) },
+    { "grd_mask", sizeof(grd_mask) },
+    { "grd_maybe_int", sizeof(grd_maybe_int) },
+    { "grd_maybe_real", sizeof(grd_maybe_real) },
+    { "grd_mha_args", sizeof(grd_mha_args) },
+    { "grd_mha_options", sizeof(grd_mha_options) },
+    { "grd_named", sizeof(grd_named) },
+    { "grd_norm_options", sizeof(grd_norm_options) },
+    { "grd_qkv", sizeof(grd_qkv) },
+    { "grd_schedule", sizeof(grd_schedule) },
+    { "grd_scope_options", sizeof(grd_scope_options) },
+    { "grd_sdpa_options", sizeof(grd_sdpa_options) },
+    { "grd_sgd_options", sizeof(grd_sgd_options) },
+    { "grd_shape", sizeof(grd_shape) },
+    { "grd_task_options", sizeof(grd_task_options) },
+    { "grd_text_options", sizeof(grd_text_options) },
+    { "grd_transformer_options", sizeof(grd_transformer_options) },
+    { "grd_transformer_output", sizeof(grd_transformer_output) },
+    { "grd_values_indices", sizeof(grd_values_indices) },
+};
+
+size_t grd_sizeof(const char *type)
+{
+    for (size_t i = 0; type && i < sizeof structs / sizeof structs[0]; i++)
+        if (strcmp(type, structs[i].name) == 0)
+            return structs[i].size;
+    return 0;
+}
