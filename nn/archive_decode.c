@@ -22,20 +22,11 @@ static void *refuse(const reader *r, const char *what)
                      r->path[0] ? r->path : "/", what);
 }
 
-/* UTF-8 without control characters: names reach people's terminals. */
-static bool is_plain(const char *name)
-{
-    for (const unsigned char *c = (const unsigned char *)name; *c; c++)
-        if (*c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0))
-            return false;
-    return grdi_utf8_valid(name, strlen(name));
-}
-
 /* Steps into `name`; returns where the path ended before, or 0 with an error. */
 static bool enter(reader *r, const char *name, size_t *before)
 {
     *before = strlen(r->path);
-    if (!is_plain(name))
+    if (!grdi_utf8_plain(name, strlen(name)))
         return refuse(r, "a name in it is not plain UTF-8");
     if (*before + strlen(name) + 2 > GRDI_PATH_SIZE)
         return refuse(r, "a name in it is too long");

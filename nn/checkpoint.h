@@ -42,7 +42,7 @@ typedef struct grdi_restore {
     const grdi_archive *archive;
     bool convert; /* between floating types; else they must be the same */
     grdi_restored *tensors;
-    int64_t count, capacity;
+    int64_t count;
 } grdi_restore;
 
 /* Room for `capacity` tensors, in the scope. */

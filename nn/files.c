@@ -56,6 +56,15 @@ grdi_bytes *grdi_bytes_create(const char *op, size_t size)
     return bytes;
 }
 
+void *grdi_scratch(const char *op, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        bytes = SIZE_MAX;
+    grdi_bytes *scratch = grdi_bytes_create(op, bytes);
+    return scratch ? scratch->data : NULL;
+}
+
 /* Latches what the system said last. */
 static void *fail_errno(const char *op, const char *path, const char *what)
 {

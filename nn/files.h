@@ -10,10 +10,13 @@
 typedef struct grdi_bytes {
     grdi_object object;
     size_t size;
-    unsigned char data[];
+    _Alignas(max_align_t) unsigned char data[];
 } grdi_bytes;
 
 grdi_bytes *grdi_bytes_create(const char *op, size_t size);
+
+/* An unset array of the scope. */
+void *grdi_scratch(const char *op, size_t count, size_t size);
 
 /* All of a regular file, followed by a zero byte that `size` does not count. NULL with
  * GRD_ERROR_NO_FILE, or GRD_ERROR_IO: anything else, also more than `limit` bytes. A link is

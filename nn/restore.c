@@ -9,11 +9,9 @@ enum { LISTED = 3 }; /* names in a message */
 
 bool grdi_restore_init(grdi_restore *restore, const grdi_archive *archive, int64_t capacity)
 {
-    const size_t bytes = (size_t)capacity * sizeof(grdi_restored);
-    grdi_bytes *room = grdi_bytes_create(archive->op, bytes);
-    *restore = (grdi_restore){ .archive = archive, .capacity = capacity };
-    restore->tensors = room ? (void *)room->data : NULL;
-    return room;
+    *restore = (grdi_restore){ .archive = archive };
+    restore->tensors = grdi_scratch(archive->op, (size_t)capacity, sizeof *restore->tensors);
+    return restore->tensors;
 }
 
 static bool may_become(const grdi_restore *restore, grd_dtype found, grd_dtype wanted)

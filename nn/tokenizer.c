@@ -39,21 +39,13 @@ static grd_tokenizer *create(const char *op, int64_t size, bool characters)
                                            : grdi_fail_memory(op, count * sizeof *tokenizer->codes);
 }
 
-/* Control characters, line and paragraph separators, and what turns the direction of writing. */
-static bool is_hidden(int32_t code)
-{
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200b && code <= 0x200f) ||
-           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x2069) ||
-           code == 0xfeff;
-}
-
 static void show_character(int32_t code, char text[GRDI_TOKEN_TEXT])
 {
     static const char escapes[] = "\aa\bb\tt\nn\vv\ff\rr";
     const char *escape = code && code < 0x20 ? strchr(escapes, code) : NULL;
     if (escape)
         snprintf(text, GRDI_TOKEN_TEXT, "\\%c", escape[1]);
-    else if (is_hidden(code))
+    else if (grdi_utf8_hidden(code))
         snprintf(text, GRDI_TOKEN_TEXT, "\\u{%x}", (unsigned)code);
     else
         text[grdi_utf8_put(code, text)] = '\0';

@@ -45,3 +45,20 @@ bool grdi_utf8_valid(const char *text, size_t size)
             return false;
     return true;
 }
+
+bool grdi_utf8_hidden(int32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200b && code <= 0x200f) ||
+           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x2069) ||
+           code == 0xfeff;
+}
+
+bool grdi_utf8_plain(const char *text, size_t size)
+{
+    for (size_t at = 0, taken; at < size; at += taken) {
+        const int32_t code = grdi_utf8_next(text + at, size - at, &taken);
+        if (code < 0 || grdi_utf8_hidden(code))
+            return false;
+    }
+    return true;
+}

@@ -15,4 +15,11 @@ size_t grdi_utf8_put(int32_t code, char out[4]);
 
 bool grdi_utf8_valid(const char *text, size_t size);
 
+/* Whether a terminal or page shows nothing for it, or obeys it: control characters, separators of
+ * lines, what turns the direction of writing. */
+bool grdi_utf8_hidden(int32_t code);
+
+/* Valid, and nothing hidden in it. */
+bool grdi_utf8_plain(const char *text, size_t size);
+
 #endif
