@@ -28,8 +28,8 @@ static bool copy_inputs(grdi_node *node, int count, grd_tensor *copies[])
         const bool wanted = grdi_wants(node, i);
         if (!x)
             return false;
-        if (wanted && grdi_recording())
-            copies[i] = grd_view(x, grd_tensor_shape(x));
+        if (grdi_recording()) /* what the gradient depends on, wanted or not, must stay connected */
+            copies[i] = wanted ? grd_view(x, grd_tensor_shape(x)) : x;
         else
             copies[i] = wanted ? grd_require_grad(grd_detach(x)) : grd_detach(x);
         if (!copies[i])

@@ -226,6 +226,13 @@ bool grdi_copy_to(const char *op, const grdi_array *y, const grd_tensor *x);
 grd_tensor *grdi_where(const grd_tensor *condition, const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_masked_fill(const grd_tensor *x, const grd_tensor *mask, double value);
 
+/* Sets all elements of x, f64 and contiguous, without making anything: also while an error is
+ * latched. */
+void grdi_write_f64(const char *op, grd_tensor *x, const double *values);
+
+/* A copy whose last two dimensions lie swapped in memory. */
+grd_tensor *grdi_copy_turned(const grd_tensor *x);
+
 /* anomaly.c */
 grd_tensor *grdi_first_nan(const char *op, const grd_tensor *x); /* i64 [], -1: none */
 
