@@ -56,6 +56,9 @@ grd_tensor *grdi_cross_entropy_backward(const grd_tensor *dy, const grd_tensor *
                                         const grd_tensor *targets, const grd_tensor *stats,
                                         const grdi_weighing *how);
 
+/* cumsum.c: up to each element, or from it on */
+grd_tensor *grdi_cumsum(const grd_tensor *x, int64_t dim, bool reverse);
+
 /* extreme.c */
 grd_tensor *grdi_max(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
 grd_tensor *grdi_min(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
@@ -177,6 +180,9 @@ grd_tensor *grdi_sum(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep
 grd_tensor *grdi_mean(const grd_tensor *x, const grd_dims *dims, grd_keepdim keep);
 grd_tensor *grdi_var(const grd_tensor *x, const grd_dims *dims, int64_t correction,
                      grd_keepdim keep);
+
+/* topk.c */
+grd_values_indices grdi_topk(const grd_tensor *x, int64_t k, int64_t dim);
 
 /* unary.c */
 grd_tensor *grdi_abs(const grd_tensor *x);

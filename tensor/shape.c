@@ -235,6 +235,15 @@ grdi_array grdi_array_expand(const grdi_array *x, const grd_shape *shape)
     return expanded;
 }
 
+grdi_array grdi_with_dim_last(const grdi_array *x, int dim)
+{
+    grdi_array moved = *x;
+    for (int d = dim; d < x->rank - 1; d++)
+        moved.dim[d] = x->dim[d + 1];
+    moved.dim[x->rank - 1] = x->dim[dim];
+    return moved;
+}
+
 static bool mergeable(const grdi_array arrays[], int count, int d)
 {
     for (int i = 0; i < count; i++)

@@ -1,15 +1,5 @@
 #include "tensor/front.h"
 
-/* x with dimension `dim` moved to the end. */
-static grdi_array with_dim_last(const grdi_array *x, int dim)
-{
-    grdi_array moved = *x;
-    for (int d = dim; d < x->rank - 1; d++)
-        moved.dim[d] = x->dim[d + 1];
-    moved.dim[x->rank - 1] = x->dim[dim];
-    return moved;
-}
-
 typedef grd_status one_kernel(grd_device *, const grdi_array *, const grdi_array *);
 typedef grd_status two_kernel(grd_device *, const grdi_array *, const grdi_array *,
                               const grdi_array *);
@@ -25,7 +15,8 @@ static grd_tensor *row_by_row(const char *op, one_kernel *kernel, const grd_tens
     grd_tensor *y = grdi_tensor_create(op, &shape, x->array.dtype, device);
     if (!y)
         return NULL;
-    grdi_array rows[] = { with_dim_last(&y->array, along), with_dim_last(&x->array, along) };
+    grdi_array rows[] = { grdi_with_dim_last(&y->array, along),
+                          grdi_with_dim_last(&x->array, along) };
     grdi_merge_rows(rows, 2);
     const grd_status status = kernel ? kernel(device, &rows[0], &rows[1]) : GRD_ERROR_UNSUPPORTED;
     return grdi_launched(status, op, x->array.dtype, device) == GRD_OK ? y : NULL;
@@ -56,8 +47,9 @@ static grd_tensor *backward_by_row(const char *op, two_kernel *kernel, const grd
     grd_tensor *dx = grdi_tensor_create(op, &shape, y->array.dtype, device);
     if (!dx)
         return NULL;
-    grdi_array rows[] = { with_dim_last(&dx->array, along), with_dim_last(&y->array, along),
-                          with_dim_last(&dy->array, along) };
+    grdi_array rows[] = { grdi_with_dim_last(&dx->array, along),
+                          grdi_with_dim_last(&y->array, along),
+                          grdi_with_dim_last(&dy->array, along) };
     grdi_merge_rows(rows, 3);
     const grd_status status =
         kernel ? kernel(device, &rows[0], &rows[1], &rows[2]) : GRD_ERROR_UNSUPPORTED;
@@ -98,7 +90,7 @@ grd_tensor *grdi_logsumexp(const grd_tensor *x, int64_t dim, grd_keepdim keep)
     if (!y)
         return NULL;
 
-    const grdi_array from = with_dim_last(&x->array, along);
+    const grdi_array from = grdi_with_dim_last(&x->array, along);
     grd_shape rows = grdi_array_shape(&from);
     rows.rank--;
     grdi_array to;

@@ -129,6 +129,9 @@ grdi_array grdi_array_expand(const grdi_array *x, const grd_shape *shape);
 
 void grdi_drop_dim(grdi_array *x, int dim);
 
+/* x with dimension `dim` moved to the end. */
+grdi_array grdi_with_dim_last(const grdi_array *x, int dim);
+
 /* Merges dimensions that are adjacent in all `count` arrays (of the same sizes), for long loops. */
 void grdi_merge(grdi_array arrays[], int count);
 

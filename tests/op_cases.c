@@ -42,6 +42,7 @@ const op_family *const op_families[] = {
     &cat_family,
     &compare_family,
     &cross_entropy_family,
+    &cumsum_family,
     &extreme_family,
     &index_family,
     &make_family,

@@ -10,38 +10,37 @@ typedef struct arrays {
     const grdi_row_loops *loops;
 } arrays;
 
-static void row_f32(const arrays *in, const int64_t index[], float *buffer)
+static void compute(const grdi_row_loops *loops, grd_dtype as, int64_t n, void *y, const void *a,
+                    const void *b)
 {
-    const int outer = grdi_outer_rank(in->y);
-    const int64_t n = grdi_row_length(in->y), to = grdi_offset(in->y, outer, index);
-    const int64_t stride = grdi_row_stride(in->y);
-    float *y = grdi_target_f32(in->y, to, stride, buffer);
-    const float *a = grdi_load_f32(in->a, grdi_offset(in->a, outer, index), grdi_row_stride(in->a),
-                                   n, buffer + n);
-    if (in->b)
-        in->loops->two_f32(n, y, a,
-                           grdi_load_f32(in->b, grdi_offset(in->b, outer, index),
-                                         grdi_row_stride(in->b), n, buffer + 2 * n));
+    if (as == GRD_I64)
+        loops->one_i64(n, y, a);
+    else if (as == GRD_F64 && b)
+        loops->two_f64(n, y, a, b);
+    else if (as == GRD_F64)
+        loops->one_f64(n, y, a);
+    else if (b)
+        loops->two_f32(n, y, a, b);
     else
-        in->loops->one_f32(n, y, a);
-    grdi_store_f32(in->y, to, stride, n, y);
+        loops->one_f32(n, y, a);
 }
 
-static void row_f64(const arrays *in, const int64_t index[], double *buffer)
+static const void *load(const grdi_array *x, grd_dtype as, const int64_t index[], void *buffer)
 {
-    const int outer = grdi_outer_rank(in->y);
-    const int64_t n = grdi_row_length(in->y), to = grdi_offset(in->y, outer, index);
-    const int64_t stride = grdi_row_stride(in->y);
-    double *y = grdi_target_f64(in->y, to, stride, buffer);
-    const double *a = grdi_load_f64(in->a, grdi_offset(in->a, outer, index), grdi_row_stride(in->a),
-                                    n, buffer + n);
-    if (in->b)
-        in->loops->two_f64(n, y, a,
-                           grdi_load_f64(in->b, grdi_offset(in->b, outer, index),
-                                         grdi_row_stride(in->b), n, buffer + 2 * n));
-    else
-        in->loops->one_f64(n, y, a);
-    grdi_store_f64(in->y, to, stride, n, y);
+    return grdi_load(x, as, grdi_offset(x, grdi_outer_rank(x), index), grdi_row_stride(x),
+                     grdi_row_length(x), buffer);
+}
+
+/* buffer: three rows of 8 bytes each. */
+static void row(const arrays *in, const int64_t index[], double *buffer)
+{
+    const grd_dtype as = grdi_computed_in(in->y->dtype);
+    const int64_t n = grdi_row_length(in->y), stride = grdi_row_stride(in->y);
+    const int64_t to = grdi_offset(in->y, grdi_outer_rank(in->y), index);
+    void *y = grdi_target(in->y, as, to, stride, buffer);
+    const void *a = load(in->a, as, index, buffer + n);
+    compute(in->loops, as, n, y, a, in->b ? load(in->b, as, index, buffer + 2 * n) : NULL);
+    grdi_store(in->y, as, to, stride, n, y);
 }
 
 static grd_status rows(void *context, int64_t first, int64_t last)
@@ -49,27 +48,35 @@ static grd_status rows(void *context, int64_t first, int64_t last)
     const arrays *in = context;
     const int outer = grdi_outer_rank(in->y);
     const size_t bytes = 3 * (size_t)grdi_row_length(in->y) * sizeof(double);
-    void *buffer = grdi_allocate(bytes);
+    double *buffer = grdi_allocate(bytes);
     if (!buffer)
         return GRD_ERROR_MEMORY;
 
     int64_t index[GRD_MAX_RANK];
     grdi_seek(in->y, outer, first, index);
     for (int64_t i = first; i < last; i++) {
-        if (in->y->dtype == GRD_F64)
-            row_f64(in, index, buffer);
-        else
-            row_f32(in, index, buffer);
+        row(in, index, buffer);
         grdi_next(in->y, outer, index);
     }
     grdi_free(buffer, bytes);
     return GRD_OK;
 }
 
+static bool has_loop(const grdi_row_loops *loops, grd_dtype as, bool two)
+{
+    if (as == GRD_I64)
+        return loops->one_i64 && !two;
+    if (as == GRD_F64)
+        return two ? loops->two_f64 != NULL : loops->one_f64 != NULL;
+    return two ? loops->two_f32 != NULL : loops->one_f32 != NULL;
+}
+
 grd_status grdi_each_row(const grdi_array *y, const grdi_array *a, const grdi_array *b,
                          const grdi_row_loops *loops)
 {
     assert(y->rank >= 1 && y->rank == a->rank);
+    if (!has_loop(loops, grdi_computed_in(y->dtype), b))
+        return GRD_ERROR_UNSUPPORTED;
     if (grdi_is_empty(y))
         return GRD_OK;
     arrays in = { y, a, b, loops };

@@ -115,6 +115,8 @@ static grd_status forward_rows(void *context, int64_t first, int64_t last)
 static grd_status forward(grd_device *device, norm *in, const grdi_array *weight,
                           const grdi_array *bias)
 {
+    if (grdi_computed_in(in->x->dtype) == GRD_I64)
+        return GRD_ERROR_UNSUPPORTED;
     if (grdi_is_empty(in->x))
         return GRD_OK;
     in->n = grdi_row_length(in->x);

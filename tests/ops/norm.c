@@ -101,6 +101,11 @@ static grd_tensor *run_norm_of_nothing(const grd_tensor *const x[])
     return grd_layer_norm(NULL, NULL, NULL, eps);
 }
 
+static grd_tensor *run_integer_norm(const grd_tensor *const x[])
+{
+    return grd_layer_norm(grd_cast(x[0], GRD_I64), NULL, NULL, eps);
+}
+
 /* The gradient that norm gives to input `which`, by the fused kernels, for dy = x[count]. */
 static grd_tensor *gradient_of(grd_tensor *norm(const grd_tensor *const x[]),
                                const grd_tensor *const x[], int count, int which)
@@ -237,6 +242,7 @@ static const op_case cases[] = {
 };
 
 static const bad_case bad[] = {
+    { "layer_norm: i64 is not supported on cpu", run_integer_norm, { S2(2, 3) } },
     { "layer_norm: weight is [5] for x [3, 5], not [4]", run_layer_norm_weight,
       { S2(3, 5), S1(4) } },
     { "layer_norm: bias is [5] for x [3, 5], not [1, 5]", run_layer_norm_bias,

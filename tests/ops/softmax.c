@@ -85,6 +85,16 @@ static grd_tensor *run_far_log_softmax(const grd_tensor *const x[])
     return grd_log_softmax(x[0], -3);
 }
 
+static grd_tensor *run_integer_softmax(const grd_tensor *const x[])
+{
+    return grd_softmax(grd_cast(x[0], GRD_I64), 0);
+}
+
+static grd_tensor *run_integer_logsumexp(const grd_tensor *const x[])
+{
+    return grd_logsumexp(grd_cast(x[0], GRD_BOOL), 0, GRD_DROP_DIMS);
+}
+
 /* Of what x lets through: x's gradient by the fused kernels, since nothing is recorded. */
 static grd_tensor *gradient_of(grd_tensor *run(const grd_tensor *, int64_t),
                                const grd_tensor *const x[])
@@ -180,6 +190,8 @@ static const op_case cases[] = {
 };
 
 static const bad_case bad[] = {
+    { "softmax: i64 is not supported on cpu", run_integer_softmax, { S2(2, 3) } },
+    { "logsumexp: bool is not supported on cpu", run_integer_logsumexp, { S2(2, 3) } },
     { "softmax: dimension 2 does not exist in [2, 3]", run_far_softmax, { S2(2, 3) } },
     { "log_softmax: dimension -3 does not exist in [2, 3]", run_far_log_softmax, { S2(2, 3) } },
 };
