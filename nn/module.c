@@ -365,7 +365,7 @@ grd_tensor *grd_forward(grd_module *self, const grd_tensor *x)
     return grdi_latched() ? NULL : y;
 }
 
-static void set_mode(grd_module *self, int mode, grd_rng *rng)
+static void set_mode(grd_module *self, grdi_mode mode, grd_rng *rng)
 {
     grdi_retain(rng);
     grdi_release(self->rng);

@@ -97,6 +97,8 @@ typedef struct grdi_items {
 
 typedef struct grdi_listing grdi_listing;
 
+typedef enum grdi_mode { GRDI_MODE_UNSAID, GRDI_TRAINING, GRDI_EVALUATING } grdi_mode;
+
 struct grd_module {
     grdi_object object;
     const grdi_kind *kind; /* NULL: a user's */
@@ -105,7 +107,7 @@ struct grd_module {
     grdi_items entries; /* grdi_entry, in the order added */
     grdi_items parents; /* grd_module *, not held: for paths, and to say that the tree changed */
     grdi_items hooks;   /* grdi_hook */
-    enum { GRDI_MODE_UNSAID, GRDI_TRAINING, GRDI_EVALUATING } mode;
+    grdi_mode mode;
     grd_rng *rng;                  /* held */
     grdi_listing *_Atomic listing; /* NULL: to be made */
     size_t bytes;                  /* of the block */
