@@ -6,6 +6,12 @@
 static const double root_half = 0.70710678118654752, root_two_over_pi = 0.79788456080286536,
                     cubic = 0.044715, one_over_root_two_pi = 0.39894228040143268;
 
+/* x, but not beyond the limit, where what it is used for no longer changes. */
+static double within(double x, double limit)
+{
+    return x < -limit ? -limit : x > limit ? limit : x;
+}
+
 static double sigmoid(double x)
 {
     return 1 / (1 + exp(-x));
@@ -29,30 +35,37 @@ static double gelu(double x)
 
 static double gelu_slope(double x)
 {
+    x = within(x, 40);
     return phi_sum(x) + x * one_over_root_two_pi * exp(-0.5 * x * x);
 }
 
-/* (1 + tanh(u)) / 2 = sigmoid(2 u) */
+/* 2 u, of which y = x / (1 + e^-2u) = x (1 + tanh(u)) / 2 */
+static double twice_u(double x)
+{
+    return 2 * root_two_over_pi * (x + cubic * x * x * x);
+}
+
 static double gelu_tanh(double x)
 {
-    return x * sigmoid(2 * root_two_over_pi * (x + cubic * x * x * x));
+    return x * sigmoid(twice_u(x));
 }
 
 static double gelu_tanh_slope(double x)
 {
-    const double s = sigmoid(2 * root_two_over_pi * (x + cubic * x * x * x));
-    return s + 2 * x * s * (1 - s) * root_two_over_pi * (1 + 3 * cubic * x * x);
+    x = within(x, 30);
+    const double s = sigmoid(twice_u(x)), rest = sigmoid(-twice_u(x));
+    return s + x * s * rest * 2 * root_two_over_pi * (1 + 3 * cubic * x * x);
 }
 
 static double silu(double x)
 {
-    return x / (1 + exp(-x));
+    return x * sigmoid(x);
 }
 
 static double silu_slope(double x)
 {
-    const double s = sigmoid(x);
-    return s * (1 + x * (1 - s));
+    x = within(x, 800);
+    return sigmoid(x) * (1 + x * sigmoid(-x));
 }
 
 #define FORWARD(name, of_f64, ns)                                                                  \
