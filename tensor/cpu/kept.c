@@ -1,7 +1,7 @@
 /* Products in which what is not finite is met only by the pairs that may meet it. Nearly always
  * everything is finite, and then they are matrix products. */
 #include "tensor/cpu/rows.h"
-#include "tensor/object.h"
+#include "tensor/tensor.h"
 
 #include <string.h>
 
@@ -71,7 +71,8 @@ static grdi_array distinct(const grdi_array *x)
 
 static bool all_finite(const grdi_array *x)
 {
-    const grdi_array once = distinct(x);
+    grdi_array once = distinct(x);
+    grdi_merge(&once, 1);
     const int outer = grdi_outer_rank(&once);
     int64_t index[GRD_MAX_RANK] = { 0 };
     do
