@@ -123,6 +123,20 @@ bool grdi_put_document(grdi_archive *archive, const char *path, const char *text
     return grdi_put_chars(archive, path, GRDI_DOCUMENT, text, bytes);
 }
 
+bool grdi_array_bytes(const grd_shape *shape, grd_dtype dtype, size_t *bytes)
+{
+    int64_t extent =
+        (int64_t)grdi_dtype_size(dtype); /* with zeros as ones: it bounds strides too */
+    bool none = false;
+    for (int64_t d = 0; d < shape->rank; d++) {
+        none |= shape->size[d] == 0;
+        if (__builtin_mul_overflow(extent, shape->size[d] ? shape->size[d] : 1, &extent))
+            return false;
+    }
+    *bytes = none ? 0 : (size_t)extent;
+    return true;
+}
+
 void *grdi_put_array(grdi_archive *archive, const char *path, grd_dtype dtype,
                      const grd_shape *shape)
 {

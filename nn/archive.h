@@ -53,6 +53,8 @@ char *grdi_put_chars(grdi_archive *archive, const char *path, grdi_value_kind ki
 /* Returns the elements, unset. */
 void *grdi_put_array(grdi_archive *archive, const char *path, grd_dtype dtype,
                      const grd_shape *shape);
+/* What they take; false, without an error, when it is more than can be counted. */
+bool grdi_array_bytes(const grd_shape *shape, grd_dtype dtype, size_t *bytes);
 /* x's elements as they are, whatever its device and strides. */
 bool grdi_put_tensor(grdi_archive *archive, const char *path, const grd_tensor *x);
 

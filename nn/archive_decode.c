@@ -214,8 +214,11 @@ static bool read_array(reader *r, const source *from, grd_dtype dtype)
 {
     grd_shape shape;
     size_t bytes;
-    if (!may_be_shaped(r, from, &shape) ||
-        !grdi_shape_bytes(r->archive->op, &shape, dtype, &bytes) || !take(r, bytes))
+    if (!may_be_shaped(r, from, &shape))
+        return false;
+    if (!grdi_array_bytes(&shape, dtype, &bytes))
+        return refuse(r, "its size is not fixed or too large");
+    if (!take(r, bytes))
         return false;
     if (r->origin == GRDI_OURS && H5Dget_storage_size(from->id) != bytes)
         return refuse(r, "its stored size is not that of its values");

@@ -215,10 +215,9 @@ static bool read_tensor(parse *p, const char *name, const json_t *info)
                          "%s: %.80s: dtype %.16s is none of F64, F32, F16, BF16, I64, BOOL",
                          p->archive->file, name, type ? type : "missing");
     if (!read_shape(p, name, json_object_get(info, "shape"), &shape) ||
-        !read_span(p, name, json_object_get(info, "data_offsets"), &at) ||
-        !grdi_shape_bytes(p->archive->op, &shape, dtype, &bytes))
+        !read_span(p, name, json_object_get(info, "data_offsets"), &at))
         return false;
-    if (at.end - at.start != bytes)
+    if (!grdi_array_bytes(&shape, dtype, &bytes) || at.end - at.start != bytes)
         return refuse(p, name, "its bytes are not those of its shape");
     if (dtype == GRD_BOOL && !valid_bools(p->data + at.start, bytes))
         return refuse(p, name, "a bool is neither true nor false");

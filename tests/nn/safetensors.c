@@ -139,7 +139,7 @@ static const struct {
     { X("[2]", "[8,0]"), 8, "x: data_offsets lie outside the file" },
     { X("[2]", "[-8,0]"), 8, "x: data_offsets lie outside the file" },
     { X("[3]", "[0,8]"), 8, "x: its bytes are not those of its shape" },
-    { X("[9223372036854775807,2]", "[0,8]"), 8, "import_safetensors: " },
+    { X("[9223372036854775807,2]", "[0,8]"), 8, "x: its bytes are not those of its shape" },
     { X("[2]", "[0,8]"), 9, "leave bytes at the end" },
     { X("[2]", "[4,12]"), 12, "the tensors: leave a hole between them" },
     { XY("[4,12]"), 12, "the tensors: overlap" },
@@ -157,9 +157,8 @@ Test(safetensors, what_the_format_forbids_is_refused)
         grd_module *m = one(GRD_F32);
         write_file(broken[i].header, broken[i].size);
         const grd_status status = grd_import_safetensors(path, m);
-        cr_assert(status == GRD_ERROR_FORMAT || status == GRD_ERROR_MISMATCH ||
-                      status == GRD_ERROR_SHAPE,
-                  "%s: %s", broken[i].header, grd_error_message());
+        cr_assert(status == GRD_ERROR_FORMAT || status == GRD_ERROR_MISMATCH, "%s: %s",
+                  broken[i].header, grd_error_message());
         expect_error(status, broken[i].message);
         cr_assert_eq(grd_item(grd_mean(grdi_module_state(m, 0).tensor)), 3, "nothing was loaded");
     }
