@@ -316,7 +316,7 @@ static bool put_in_place(replacement *r)
     folder_of(r, name);
     const int folder = grdi_system_calls.open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (folder < 0)
-        return fail_errno(r->op, name, "open its folder");
+        return fail_errno(r->op, r->target, "open its folder");
     const bool renamed = grdi_system_calls.rename(r->temporary, r->target) == 0;
     if (!renamed)
         fail_errno(r->op, r->target, "replace");

@@ -1,0 +1,421 @@
+/* When the system refuses: at every call that reads or writes a file, and at every allocation. The
+ * old checkpoint stays as it was, nothing is half loaded, nothing is left over. */
+#define _DEFAULT_SOURCE
+#include "nn/files.h"
+#include "tests/nn/expect.h"
+#include "tests/nn/run.h"
+#include "tests/nn/scratch.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+static const char *path;
+static unsigned char old[1 << 17], now[1 << 17];
+static long old_size;
+
+/* ---- System calls that fail ---- */
+
+typedef enum call { OPEN, FSTAT, READ, WRITE, FCHMOD, FSYNC, CLOSE, RENAME, CALLS } call;
+static const char *const names[CALLS] = { "open",   "fstat", "read",  "write",
+                                          "fchmod", "fsync", "close", "rename" };
+
+/* From the `at`th call of this kind on (0: never), once or for ever. */
+static struct {
+    call call;
+    int at, error;
+    bool ever;
+    int seen[CALLS];
+} fault;
+
+static const grdi_system real_calls = { .fstat = fstat,
+                                        .read = read,
+                                        .write = write,
+                                        .fchmod = fchmod,
+                                        .fsync = fsync,
+                                        .close = close,
+                                        .rename = rename };
+
+static bool fails(call call)
+{
+    const int n = ++fault.seen[call];
+    if (call != fault.call || !fault.at || (fault.ever ? n < fault.at : n != fault.at))
+        return false;
+    errno = fault.error;
+    return true;
+}
+
+static int faulty_open(const char *name, int flags, mode_t mode)
+{
+    return fails(OPEN) ? -1 : open(name, flags, mode);
+}
+
+static int faulty_fstat(int file, struct stat *status)
+{
+    return fails(FSTAT) ? -1 : real_calls.fstat(file, status);
+}
+
+static ssize_t faulty_read(int file, void *data, size_t size)
+{
+    return fails(READ) ? -1 : real_calls.read(file, data, size);
+}
+
+static ssize_t faulty_write(int file, const void *data, size_t size)
+{
+    return fails(WRITE) ? -1 : real_calls.write(file, data, size);
+}
+
+static int faulty_fchmod(int file, mode_t mode)
+{
+    return fails(FCHMOD) ? -1 : real_calls.fchmod(file, mode);
+}
+
+static int faulty_fsync(int file)
+{
+    return fails(FSYNC) ? -1 : real_calls.fsync(file);
+}
+
+/* Closes all the same, as Linux does. */
+static int faulty_close(int file)
+{
+    const bool failing = fails(CLOSE);
+    const int error = errno, closed = real_calls.close(file);
+    errno = error;
+    return failing ? -1 : closed;
+}
+
+static int faulty_rename(const char *from, const char *to)
+{
+    return fails(RENAME) ? -1 : real_calls.rename(from, to);
+}
+
+static void begin(void)
+{
+    scratch_begin();
+    path = scratch_path("run.h5");
+    grdi_system_calls = (grdi_system){ faulty_open,   faulty_fstat, faulty_read,  faulty_write,
+                                       faulty_fchmod, faulty_fsync, faulty_close, faulty_rename };
+}
+
+TestSuite(faults, .init = begin, .fini = scratch_end);
+
+static int open_files(void)
+{
+    int count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    while (folder && readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static void plan(call call, int at, bool ever)
+{
+    memset(&fault, 0, sizeof fault);
+    fault.call = call;
+    fault.at = at;
+    fault.ever = ever;
+    fault.error = at % 2 ? EIO : ENOSPC;
+}
+
+static void keep_old(run *r)
+{
+    const grd_checkpoint all = run_checkpoint(r);
+    plan(CALLS, 0, false);
+    cr_assert_eq(grd_save(path, &all), GRD_OK, "%s", grd_error_message());
+    old_size = scratch_read("run.h5", old, sizeof old);
+}
+
+static void expect_old(const char *what, int at)
+{
+    cr_assert_eq(scratch_read("run.h5", now, sizeof now), old_size, "%s %d", what, at);
+    cr_assert_arr_eq(old, now, (size_t)old_size, "%s %d", what, at);
+    cr_assert_eq(scratch_files(), 1, "%s %d left something", what, at);
+}
+
+/* Saves with the fault; all is as before, but after the last flush, the folder's. */
+static void save_with_fault(run *r, call call, int at, bool ever, int folder)
+{
+    const grd_checkpoint all = run_checkpoint(r);
+    const int open = open_files();
+    plan(call, at, ever);
+    const grd_status status = grd_save(path, &all);
+    cr_assert_eq(open_files(), open, "%s %d", names[call], at);
+    const bool harmless = call == CLOSE && at == folder;
+    cr_assert_eq(status, harmless ? GRD_OK : GRD_ERROR_IO, "%s %d: %s", names[call], at,
+                 grd_error_message());
+    if (!harmless)
+        expect_error(GRD_ERROR_IO, "run.h5");
+    plan(CALLS, 0, false);
+    if (harmless || (call == FSYNC && at == folder)) {
+        run other = run_create(9);
+        const grd_checkpoint into = run_checkpoint(&other);
+        cr_assert_eq(grd_load(path, &into), GRD_OK, "%s", grd_error_message());
+        cr_assert(run_equal(r, &other), "the new file is there, whole");
+        cr_assert_eq(scratch_files(), 1);
+    } else {
+        expect_old(names[call], at);
+    }
+}
+
+Test(faults, saving_fails_at_every_call_and_leaves_the_old)
+{
+    grd_scope *scope = grd_scope_begin();
+    run first = run_create(1), second = run_create(2);
+    int calls[CALLS];
+    run_steps(&second, 1);
+    keep_old(&first);
+    keep_old(&first); /* replacing: what is counted is what follows */
+    memcpy(calls, fault.seen, sizeof calls);
+    cr_assert(calls[OPEN] == 2 && calls[WRITE] == 1 && calls[FSYNC] == 2 && calls[CLOSE] == 2 &&
+              calls[RENAME] == 1 && calls[FCHMOD] == 1);
+    for (int call = 0; call < CALLS; call++)
+        for (int at = 1; at <= calls[call]; at++)
+            for (int ever = 0; ever < 2; ever++) {
+                keep_old(&first);
+                save_with_fault(&second, (enum call)call, at, ever, 2);
+            }
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+Test(faults, loading_fails_at_every_call_and_changes_nothing)
+{
+    grd_scope *scope = grd_scope_begin();
+    run saved = run_create(1), target = run_create(2), same = run_create(2);
+    const grd_checkpoint all = run_checkpoint(&target);
+    run_steps(&saved, 2);
+    keep_old(&saved);
+    static const call calls[] = { OPEN, FSTAT, READ, READ };
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        for (int ever = 0; ever < 2; ever++) {
+            const int open = open_files();
+            plan(calls[i], i == 3 ? 2 : 1, ever);
+            cr_assert_eq(grd_load(path, &all), GRD_ERROR_IO, "%s", names[calls[i]]);
+            expect_error(GRD_ERROR_IO, "run.h5: cannot ");
+            cr_assert(run_equal(&target, &same), "%s", names[calls[i]]);
+            cr_assert_eq(open_files(), open);
+        }
+    plan(CLOSE, 1, false);
+    cr_assert_eq(grd_load(path, &all), GRD_OK, "what was read is read");
+    cr_assert(run_equal(&target, &saved));
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+/* ---- Calls that do less than asked, or are interrupted ---- */
+
+static ssize_t few_read(int file, void *data, size_t size)
+{
+    static int turn;
+    if (++turn % 3 == 0) {
+        errno = EINTR;
+        return -1;
+    }
+    return real_calls.read(file, data, size < 700 ? size : 700);
+}
+
+static ssize_t few_write(int file, const void *data, size_t size)
+{
+    static int turn;
+    if (++turn % 3 == 0) {
+        errno = EINTR;
+        return -1;
+    }
+    return real_calls.write(file, data, size < 700 ? size : 700);
+}
+
+Test(faults, short_and_interrupted_calls_go_on)
+{
+    grd_scope *scope = grd_scope_begin();
+    run saved = run_create(1), target = run_create(2);
+    const grd_checkpoint from = run_checkpoint(&saved), into = run_checkpoint(&target);
+    grdi_system_calls.read = few_read;
+    grdi_system_calls.write = few_write;
+    cr_assert_eq(grd_save(path, &from), GRD_OK, "%s", grd_error_message());
+    cr_assert_eq(grd_load(path, &into), GRD_OK, "%s", grd_error_message());
+    cr_assert(run_equal(&saved, &target));
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+static ssize_t wrong_write(int file, const void *data, size_t size)
+{
+    unsigned char *copy = malloc(size);
+    memcpy(copy, data, size);
+    copy[size / 2] ^= 1;
+    const ssize_t put = real_calls.write(file, copy, size);
+    free(copy);
+    return put;
+}
+
+Test(faults, what_is_written_is_read_back)
+{
+    grd_scope *scope = grd_scope_begin();
+    run first = run_create(1), second = run_create(2);
+    const grd_checkpoint all = run_checkpoint(&second);
+    keep_old(&first);
+    grdi_system_calls.write = wrong_write;
+    cr_assert_eq(grd_save(path, &all), GRD_ERROR_IO);
+    expect_error(GRD_ERROR_IO, "does not hold what was written to it");
+    expect_old("write", 0);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+/* ---- What the file is, and stays ---- */
+
+static mode_t mode_of(const char *name)
+{
+    struct stat status;
+    cr_assert_eq(stat(scratch_path(name), &status), 0);
+    return status.st_mode & 0777;
+}
+
+static void write_text(const char *name, const char *text)
+{
+    cr_assert(grdi_file_write("test", scratch_path(name), text, strlen(text)), "%s",
+              grd_error_message());
+}
+
+Test(faults, permissions_and_links_stay)
+{
+    grd_scope *scope = grd_scope_begin();
+    struct stat status;
+    umask(027);
+    write_text("new", "a");
+    cr_assert_eq(mode_of("new"), 0640, "what the umask leaves");
+    cr_assert_eq(chmod(scratch_path("new"), 0604), 0);
+    write_text("new", "b");
+    cr_assert_eq(mode_of("new"), 0604, "a replaced file keeps its own");
+
+    cr_assert_eq(symlink("new", scratch_path("link")), 0);
+    write_text("link", "c");
+    cr_assert_eq(lstat(scratch_path("link"), &status), 0);
+    cr_assert(S_ISLNK(status.st_mode), "a link stays one");
+    const grdi_bytes *bytes = grdi_file_read("test", scratch_path("new"), 10);
+    cr_assert(bytes && bytes->size == 1 && bytes->data[0] == 'c');
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+/* One that a killed process left is unlocked; another writer's is not. */
+Test(faults, stale_temporaries_are_removed)
+{
+    grd_scope *scope = grd_scope_begin();
+    scratch_write(".run.h5.12-34-0.gradus-tmp", "stale", 5);
+    scratch_write(".run.h5.12-35-0.gradus-tmp", "in use", 6);
+    scratch_write(".run.h5.note.gradus-tmp", "not ours", 8);
+    scratch_write(".other.h5.12-34-0.gradus-tmp", "another's", 9);
+    const int used = open(scratch_path(".run.h5.12-35-0.gradus-tmp"), O_RDONLY);
+    cr_assert_eq(flock(used, LOCK_EX), 0);
+    write_text("run.h5", "new");
+    cr_assert_eq(scratch_files(), 4);
+    cr_assert_eq(access(scratch_path(".run.h5.12-34-0.gradus-tmp"), F_OK), -1);
+    close(used);
+    write_text("run.h5", "newer");
+    cr_assert_eq(scratch_files(), 3);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+Test(faults, impossible_targets_are_told)
+{
+    grd_scope *scope = grd_scope_begin();
+    cr_assert_not(grdi_file_write("test", scratch_path("no/folder"), "x", 1));
+    expect_error(GRD_ERROR_IO, "no/folder: cannot create a temporary beside it: No such file");
+    cr_assert_not(grdi_file_write("test", scratch_path(""), "x", 1));
+    expect_error(GRD_ERROR_IO, "not a regular file");
+    cr_assert_not(grdi_file_write("test", "/dev/null", "x", 1));
+    expect_error(GRD_ERROR_IO, "/dev/null: not a regular file");
+    cr_assert_eq(mkfifo(scratch_path("pipe"), 0600), 0);
+    cr_assert_null(grdi_file_read("test", scratch_path("pipe"), 10));
+    expect_error(GRD_ERROR_IO, "pipe: not a regular file");
+    scratch_write("large", "12345678901", 11);
+    cr_assert_null(grdi_file_read("test", scratch_path("large"), 10));
+    expect_error(GRD_ERROR_IO, "large: 11 bytes are more than the 10 allowed");
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+/* ---- Memory ---- */
+
+typedef struct counter {
+    long asked, live, fail_at; /* from the fail_at-th on; 0: never */
+} counter;
+
+static void *count_allocate(size_t bytes, void *user)
+{
+    counter *c = user;
+    if (++c->asked >= c->fail_at && c->fail_at)
+        return NULL;
+    c->live++;
+    return aligned_alloc(64, bytes);
+}
+
+static void count_release(void *block, size_t bytes, void *user)
+{
+    (void)bytes;
+    ((counter *)user)->live--;
+    free(block);
+}
+
+static counter memory;
+
+static void count_memory(void)
+{
+    const grd_allocator allocator = { count_allocate, count_release, &memory, true };
+    cr_assert_eq(grd_set_allocator(&allocator), GRD_OK, "%s", grd_error_message());
+}
+
+Test(faults, memory_runs_out_at_every_allocation_of_a_save)
+{
+    count_memory();
+    grd_scope *scope = grd_scope_begin();
+    run first = run_create(1), second = run_create(2);
+    const grd_checkpoint all = run_checkpoint(&second);
+    keep_old(&first);
+    cr_assert_eq(grd_save(path, &all), GRD_OK); /* lists of names are made once */
+    keep_old(&first);
+    const long before = memory.asked, live = memory.live;
+    cr_assert_eq(grd_save(path, &all), GRD_OK);
+    const long needed = memory.asked - before;
+    cr_assert_gt(needed, 50);
+    keep_old(&first);
+    for (long n = 1; n <= needed; n++) {
+        memory.asked = 0;
+        memory.fail_at = n;
+        cr_assert_eq(grd_save(path, &all), GRD_ERROR_MEMORY, "allocation %ld of %ld", n, needed);
+        cr_assert_eq(grd_error_take(), GRD_ERROR_MEMORY);
+        cr_assert_eq(memory.live, live, "allocation %ld", n);
+        expect_old("allocation", (int)n);
+    }
+    memory.fail_at = 0;
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+    cr_assert_eq(memory.live, 0);
+}
+
+Test(faults, memory_runs_out_at_every_allocation_of_a_load)
+{
+    count_memory();
+    grd_scope *scope = grd_scope_begin();
+    run saved = run_create(1), target = run_create(2), same = run_create(2);
+    const grd_checkpoint all = run_checkpoint(&target);
+    run_steps(&saved, 2);
+    keep_old(&saved);
+    cr_assert(run_equal(&target, &same)); /* makes lists of names */
+    const long live = memory.live;
+    long n = 0;
+    for (grd_status status = GRD_ERROR_MEMORY; status != GRD_OK;) {
+        memory.asked = 0;
+        memory.fail_at = ++n;
+        status = grd_load(path, &all);
+        memory.fail_at = 0;
+        cr_assert_eq(memory.live, live, "allocation %ld", n);
+        cr_assert_eq(grd_error_take(), status);
+        cr_assert(status == GRD_OK || status == GRD_ERROR_MEMORY, "allocation %ld: %s", n,
+                  grd_error_message());
+        cr_assert(run_equal(&target, status == GRD_OK ? &saved : &same), "allocation %ld", n);
+    }
+    cr_assert_gt(n, 50);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+    cr_assert_eq(memory.live, 0);
+}
