@@ -3,6 +3,7 @@
 #include "nn/data.h"
 #include "nn/optimizer.h"
 #include "nn/seal.h"
+#include "nn/transformer.h"
 #include "tensor/rng.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -341,4 +342,35 @@ static void *make_tokenizer(const grdi_archive *archive)
 grd_tokenizer *grd_load_tokenizer(const char *path)
 {
     return load_object("load_tokenizer", path, make_tokenizer);
+}
+
+/* What the file's parameters are: a model has one floating type. */
+static grd_dtype parameter_dtype(const grdi_archive *archive)
+{
+    for (int i = 0; i < archive->count; i++)
+        if (archive->values[i].kind == GRDI_ARRAY &&
+            strncmp(archive->values[i].path, "model/", 6) == 0)
+            return archive->values[i].dtype;
+    return GRD_DTYPE_UNSET;
+}
+
+static void *make_transformer(const grdi_archive *archive)
+{
+    grdi_restore restore;
+    const grdi_value *json = grdi_find(archive, "architecture", GRDI_DOCUMENT);
+    if (!json)
+        return grdi_fail(GRD_ERROR_MISMATCH, archive->op, "%s: holds no transformer",
+                         archive->file);
+    grd_rng *rng = grd_rng_create(0);
+    grd_module *model = rng ? grd_transformer_create_json(rng, json->text) : NULL;
+    if (!model || grd_module_to(model, NULL, parameter_dtype(archive)) != GRD_OK)
+        return NULL;
+    const bool done = grdi_restore_init(&restore, archive, grdi_module_num_states(model)) &&
+                      grdi_restore_model(&restore, model) && grdi_restore_commit(&restore);
+    return done ? model : NULL;
+}
+
+grd_module *grd_load_transformer(const char *path)
+{
+    return load_object("load_transformer", path, make_transformer);
 }

@@ -3,6 +3,7 @@
 #include "nn/data.h"
 #include "nn/optimizer.h"
 #include "nn/seal.h"
+#include "nn/transformer.h"
 #include "nn/utf8.h"
 #include "tensor/rng.h"
 #include <stdio.h>
@@ -34,11 +35,20 @@ static bool put_config(grdi_archive *archive, const grd_checkpoint *what)
     return !what->config || grdi_put_document(archive, "config", what->config, bytes);
 }
 
+static bool put_architecture(grdi_archive *archive, const grd_module *model)
+{
+    if (!model->kind || strcmp(model->kind->name, "Transformer") != 0)
+        return true;
+    const grdi_json_text json = grdi_transformer_json(model);
+    return json.chars[0] &&
+           grdi_put_document(archive, "architecture", json.chars, strlen(json.chars));
+}
+
 static bool put_model(grdi_archive *archive, const grd_checkpoint *what)
 {
     if (!what->model)
         return true;
-    bool done = true;
+    bool done = put_architecture(archive, what->model);
     const int64_t count = grdi_module_num_states(what->model);
     for (int64_t i = 0; done && i < count; i++) {
         char path[sizeof "model//dtype" + GRDI_PATH_BYTES];

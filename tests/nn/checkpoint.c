@@ -276,6 +276,46 @@ Test(checkpoint, nothing_is_saved_or_loaded_after_an_error)
     cr_assert_eq(scratch_files(), 0);
 }
 
+static grd_module *transformer(grd_rng *rng, bool tied)
+{
+    return grd_transformer_create(rng, &(grd_transformer_options){ .vocab_size = 11,
+                                                                   .context = 6,
+                                                                   .embed_dim = 8,
+                                                                   .num_heads = 2,
+                                                                   .num_layers = 2,
+                                                                   .direction = GRD_CAUSAL,
+                                                                   .activation = GRD_GELU,
+                                                                   .norm_first = true,
+                                                                   .dropout = 0.25,
+                                                                   .tied = tied });
+}
+
+/* Made from the file alone, in the file's dtype, and it says the same. */
+Test(checkpoint, a_transformer_is_made_from_its_file)
+{
+    for (int dtype = GRD_F32; dtype <= GRD_F64; dtype++)
+        for (int tied = 0; tied < 2; tied++) {
+            const grd_scope_options typed = { .dtype = (grd_dtype)dtype };
+            grd_scope *inner = grd_scope_begin_with(&typed);
+            grd_module *saved = transformer(grd_rng_create(3), tied);
+            save(&(grd_checkpoint){ .model = saved });
+            grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F32 });
+            grd_module *loaded = grd_load_transformer(path);
+            cr_assert(loaded, "%s", grd_error_message());
+            cr_assert(same_states(saved, loaded));
+            cr_assert_eq(grd_module_eval(saved), GRD_OK);
+            cr_assert_eq(grd_module_eval(loaded), GRD_OK);
+            const grd_tensor *tokens = grd_from_i64((int64_t[]){ 1, 4, 2, 10 }, 4, GRD_SHAPE(1, 4));
+            cr_assert(same_bits(grd_forward(saved, tokens), grd_forward(loaded, tokens)));
+            cr_assert_eq(grd_scope_end(inner), GRD_OK, "%s", grd_error_message());
+        }
+    save(&(grd_checkpoint){ .model = layers(4, "bias", "weight") });
+    cr_assert_null(grd_load_transformer(path));
+    expect_error(GRD_ERROR_MISMATCH, "load_transformer: ");
+    cr_assert_null(grd_load_transformer(NULL));
+    expect_error(GRD_ERROR_ARGUMENT, "load_transformer: an argument is NULL at ");
+}
+
 /* Nothing above tensor/ may touch the memory of a device. */
 Test(checkpoint, works_on_another_device)
 {
