@@ -19,33 +19,35 @@ typedef struct losses {
 
 /* What a row's loss is made of. */
 typedef struct row_sums {
-    double max, exp, x; /* the largest; the sums of exp(x - max) and of x */
+    double max, rest, x; /* the largest; log(sum(exp(x - max))); the sum of x */
 } row_sums;
 
 static row_sums sums_f64(int64_t n, const double *x)
 {
     row_sums sums = { -INFINITY, 0, 0 };
+    double exps = 0;
     for (int64_t i = 0; i < n; i++) {
         sums.max = x[i] > sums.max ? x[i] : sums.max;
         sums.x += x[i];
     }
     for (int64_t i = 0; i < n; i++)
-        sums.exp += exp(x[i] - sums.max);
+        exps += exp(x[i] - sums.max);
+    sums.rest = log(exps);
     return sums;
 }
 
 static row_sums sums_f32(const grdi_loops *loops, int64_t n, const float *x, bool all)
 {
     const float max = loops->max_f32(n, x);
-    return (row_sums){ (double)max, (double)loops->exp_sum_f32(n, x, max),
+    return (row_sums){ (double)max, log((double)loops->exp_sum_f32(n, x, max)),
                        all ? loops->sum_f32(n, x) : 0 };
 }
 
 /* log(sum(exp(x))) less the expected x, each less the largest, which loses no digits. */
 static double loss_of(const losses *in, const row_sums *sums, double x)
 {
-    const double smoothing = in->how->smoothing, rest = log(sums->exp);
-    const double loss = rest - (1 - smoothing) * (x - sums->max);
+    const double smoothing = in->how->smoothing;
+    const double loss = sums->rest - (1 - smoothing) * (x - sums->max);
     if (smoothing == 0)
         return loss; /* what is not the target may be -inf */
     return loss - smoothing * (sums->x / (double)in->classes - sums->max);
@@ -66,7 +68,7 @@ static void row(const losses *in, int64_t i, void *buffer)
         sums = sums_f32(in->loops, n, values, in->how->smoothing != 0);
         x = counts ? (double)values[target] : 0;
     }
-    in->lse[i] = sums.max + log(sums.exp);
+    in->lse[i] = sums.max + sums.rest;
     in->loss[i] = counts ? loss_of(in, &sums, x) : 0;
 }
 

@@ -45,17 +45,23 @@ static grdi_total fold_tiles(const grdi_array *part, int64_t offset, int64_t fir
 {
     grdi_total total = reducer->start;
     const int outer = grdi_outer_rank(part);
-    const int64_t length = grdi_row_length(part), in_row = tiles_in_row(part);
-    int64_t index[GRD_MAX_RANK];
-    if (first < last)
-        grdi_seek(part, outer, first / in_row, index);
+    const int64_t length = grdi_row_length(part), stride = grdi_row_stride(part);
+    int64_t index[GRD_MAX_RANK] = { 0 }, row = 0, done = 0;
+    if (first) {
+        row = first / tiles_in_row(part);
+        done = first % tiles_in_row(part) * GRDI_TILE;
+        grdi_seek(part, outer, row, index);
+    }
     for (int64_t tile = first; tile < last; tile++) {
-        const int64_t row = tile / in_row, done = tile % in_row * GRDI_TILE;
         const int64_t n = length - done < GRDI_TILE ? length - done : GRDI_TILE;
-        fold_tile(part, offset + grdi_offset(part, outer, index) + done * grdi_row_stride(part), n,
+        fold_tile(part, offset + grdi_offset(part, outer, index) + done * stride, n,
                   row * length + done, reducer, &total);
-        if (done + n == length)
+        done += n;
+        if (done == length) {
+            done = 0;
+            row++;
             grdi_next(part, outer, index);
+        }
     }
     return total;
 }
@@ -91,8 +97,9 @@ static grd_status reduce_parts(void *context, int64_t first, int64_t last)
     const int kept = r->y->rank;
     int64_t index[GRD_MAX_RANK];
     grdi_seek(r->y, kept, first / r->parts, index);
+    int64_t part = first % r->parts;
     for (int64_t i = first; i < last; i++) {
-        const int64_t from = i % r->parts * r->grain;
+        const int64_t from = part * r->grain;
         const int64_t to = from + r->grain < r->tiles ? from + r->grain : r->tiles;
         const grdi_total total =
             fold_tiles(&r->part, grdi_offset(r->x, kept, index), from, to, r->reducer);
@@ -100,8 +107,10 @@ static grd_status reduce_parts(void *context, int64_t first, int64_t last)
             r->totals[i] = total;
         else
             grdi_store_total(r->y, grdi_offset(r->y, kept, index), &total, r->reducer);
-        if (i % r->parts == r->parts - 1)
-            grdi_next(r->y, kept, index);
+        if (++part < r->parts)
+            continue;
+        part = 0;
+        grdi_next(r->y, kept, index);
     }
     return GRD_OK;
 }

@@ -40,8 +40,8 @@ void GRDI_LOOP(norm_f32)(int64_t n, float *y, const float *x, const float *weigh
     float sum, squares;
     moments(n, x, shift, &sum, &squares);
     const float rest = centre ? sum / (float)n : 0;
-    const double var = (double)squares / (double)n - (double)rest * (double)rest;
-    const float factor = (float)(1 / sqrt(var + eps));
+    const float var = squares / (float)n - rest * rest;
+    const float factor = 1 / sqrtf((var > 0 ? var : 0) + (float)eps);
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; i++)
         y[i] = (x[i] - shift - rest) * factor * weight[i] + bias[i];

@@ -17,8 +17,8 @@ void GRDI_LOOP(norm_f32)(int64_t n, float *y, const float *x, const float *weigh
         squares += (x[i] - shift) * (x[i] - shift);
     }
     const float rest = centre ? sum / (float)n : 0;
-    const double var = (double)squares / (double)n - (double)rest * (double)rest;
-    const float factor = (float)(1 / sqrt(var + eps));
+    const float var = squares / (float)n - rest * rest;
+    const float factor = 1 / sqrtf((var > 0 ? var : 0) + (float)eps);
     for (int64_t i = 0; i < n; i++)
         y[i] = (x[i] - shift - rest) * factor * weight[i] + bias[i];
     stats[0] = (double)shift + (double)rest;
