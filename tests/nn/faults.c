@@ -2,6 +2,7 @@
  * old checkpoint stays as it was, nothing is half loaded, nothing is left over. */
 #define _DEFAULT_SOURCE
 #include "nn/files.h"
+#include "tests/counter.h"
 #include "tests/nn/expect.h"
 #include "tests/nn/run.h"
 #include "tests/nn/scratch.h"
@@ -10,9 +11,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const char *path;
@@ -206,6 +209,91 @@ Test(faults, loading_fails_at_every_call_and_changes_nothing)
     cr_assert_eq(grd_scope_end(scope), GRD_OK);
 }
 
+/* ---- Death ---- */
+
+static int calls_until_death;
+
+static bool dies(void)
+{
+    return --calls_until_death == 0 && raise(SIGKILL) == 0;
+}
+
+static int dying_open(const char *name, int flags, mode_t mode)
+{
+    return dies() ? -1 : open(name, flags, mode);
+}
+
+static ssize_t dying_read(int file, void *data, size_t size)
+{
+    return dies() ? -1 : read(file, data, size);
+}
+
+/* Half of it reaches the file. */
+static ssize_t dying_write(int file, const void *data, size_t size)
+{
+    if (calls_until_death == 1)
+        (void)!write(file, data, size / 2);
+    return dies() ? -1 : write(file, data, size);
+}
+
+static int dying_fchmod(int file, mode_t mode)
+{
+    return dies() ? -1 : fchmod(file, mode);
+}
+
+static int dying_fsync(int file)
+{
+    return dies() ? -1 : fsync(file);
+}
+
+static int dying_close(int file)
+{
+    return dies() ? -1 : close(file);
+}
+
+static int dying_rename(const char *from, const char *to)
+{
+    return dies() ? -1 : rename(from, to);
+}
+
+/* Whether a process that saves r was killed at its n-th call. */
+static bool killed_while_saving(run *r, int n)
+{
+    int status = 0;
+    const pid_t child = fork();
+    if (child == 0) {
+        const grd_checkpoint all = run_checkpoint(r);
+        grdi_system_calls = (grdi_system){ dying_open,   fstat,       dying_read,  dying_write,
+                                           dying_fchmod, dying_fsync, dying_close, dying_rename };
+        calls_until_death = n;
+        raise(grd_save(path, &all) == GRD_OK ? SIGTERM : SIGABRT);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) != SIGABRT, "call %d", n);
+    return WTERMSIG(status) == SIGKILL;
+}
+
+Test(faults, killed_at_every_call_the_old_or_the_new_is_whole)
+{
+    grd_scope *scope = grd_scope_begin();
+    run first = run_create(1), second = run_create(2), loaded = run_create(3);
+    const grd_checkpoint into = run_checkpoint(&loaded), all = run_checkpoint(&first);
+    run_steps(&second, 1);
+    int n = 0, of_the_new = 0;
+    for (bool killed = true; killed;) {
+        keep_old(&first);
+        killed = killed_while_saving(&second, ++n);
+        cr_assert_eq(grd_load(path, &into), GRD_OK, "call %d: %s", n, grd_error_message());
+        const bool is_new = run_equal(&loaded, &second);
+        cr_assert(is_new || run_equal(&loaded, &first), "call %d", n);
+        of_the_new += is_new;
+    }
+    cr_assert(n > 10 && of_the_new >= 2, "%d calls, %d times the new", n, of_the_new);
+    cr_assert_eq(grd_save(path, &all), GRD_OK);
+    cr_assert_eq(scratch_files(), 1, "what the killed left is removed");
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
 /* ---- Calls that do less than asked, or are interrupted ---- */
 
 static ssize_t few_read(int file, void *data, size_t size)
@@ -338,37 +426,11 @@ Test(faults, impossible_targets_are_told)
 
 /* ---- Memory ---- */
 
-typedef struct counter {
-    long asked, live, fail_at; /* from the fail_at-th on; 0: never */
-} counter;
-
-static void *count_allocate(size_t bytes, void *user)
-{
-    counter *c = user;
-    if (++c->asked >= c->fail_at && c->fail_at)
-        return NULL;
-    c->live++;
-    return aligned_alloc(64, bytes);
-}
-
-static void count_release(void *block, size_t bytes, void *user)
-{
-    (void)bytes;
-    ((counter *)user)->live--;
-    free(block);
-}
-
 static counter memory;
-
-static void count_memory(void)
-{
-    const grd_allocator allocator = { count_allocate, count_release, &memory, true };
-    cr_assert_eq(grd_set_allocator(&allocator), GRD_OK, "%s", grd_error_message());
-}
 
 Test(faults, memory_runs_out_at_every_allocation_of_a_save)
 {
-    count_memory();
+    count_with(&memory, true);
     grd_scope *scope = grd_scope_begin();
     run first = run_create(1), second = run_create(2);
     const grd_checkpoint all = run_checkpoint(&second);
@@ -395,7 +457,7 @@ Test(faults, memory_runs_out_at_every_allocation_of_a_save)
 
 Test(faults, memory_runs_out_at_every_allocation_of_a_load)
 {
-    count_memory();
+    count_with(&memory, true);
     grd_scope *scope = grd_scope_begin();
     run saved = run_create(1), target = run_create(2), same = run_create(2);
     const grd_checkpoint all = run_checkpoint(&target);
