@@ -321,7 +321,7 @@ bool grdi_module_exchange(grd_module *self, const grdi_parameters *old,
     for (int i = 0; i < fresh->count && !trained; i++)
         grdi_leaf_forget(fresh->values[i]);
     for (int i = 0; i < fresh->count; i++)
-        move_last(self, place + i);
+        move_last(self, place);
     for (int i = 0; i < old->count; i++)
         remove_entry(self, entry_named(self, old->names[i]));
     return true;
