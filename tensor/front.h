@@ -103,6 +103,19 @@ typedef struct grdi_mask_parts {
 grd_tensor *grdi_attention_mask(const grdi_mask_parts *parts, const grdi_mask *mask,
                                 const grd_shape *scores, grd_device *device);
 
+/* flash_attention.c: see kernels.def. Ranks are 4; keep and additive broadcast to (B, Hq, L, S) and
+ * may be NULL, as lengths may. The result lies in memory as (B, L, Hq, Dv), gradients alike. */
+typedef struct grdi_flash_call {
+    const grd_tensor *query, *key, *value, *lengths, *keep, *additive;
+    double scale;
+    int64_t left, right, offset;
+    bool by_length;
+} grdi_flash_call;
+grd_tensor *grdi_flash_attention(const grdi_flash_call *call, grd_tensor **logsumexp);
+bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor *output,
+                                   const grd_tensor *logsumexp, const grd_tensor *doutput,
+                                   grd_tensor *dx[3]);
+
 /* kept.c: see kernels.def. keep broadcasts to (..., M, N), in kept_sums to (..., M, K). */
 grd_tensor *grdi_kept_products(const grd_tensor *a, const grd_tensor *b, const grd_tensor *keep);
 grd_tensor *grdi_kept_sums(const grd_tensor *a, const grd_tensor *b, const grd_tensor *keep);

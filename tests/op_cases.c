@@ -44,6 +44,7 @@ const op_family *const op_families[] = {
     &cross_entropy_family,
     &cumsum_family,
     &extreme_family,
+    &flash_attention_family,
     &index_family,
     &make_family,
     &matmul_family,

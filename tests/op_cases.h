@@ -59,6 +59,7 @@ extern const op_family compare_family;
 extern const op_family cross_entropy_family;
 extern const op_family cumsum_family;
 extern const op_family extreme_family;
+extern const op_family flash_attention_family;
 extern const op_family index_family;
 extern const op_family make_family;
 extern const op_family matmul_family;

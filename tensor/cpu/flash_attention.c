@@ -1,0 +1,278 @@
+#include "tensor/cpu/flash_attention.h"
+#include "tensor/cpu/loops.h"
+#include "tensor/cpu/parallel.h"
+#include "tensor/cpu/rows.h"
+#include "tensor/object.h"
+
+#include <string.h>
+
+enum { ITEM_QUERIES = 128 }; /* of a piece of work, forward */
+
+typedef struct call {
+    const grdi_flash *how;
+    const grdi_array *query, *key, *value;
+    const grdi_array *output, *logsumexp; /* forward */
+    const grdi_flash_gradient *gradient;  /* backward */
+    const grdi_loops *loops;
+    bool *finite; /* of each (sample, head) of key and value */
+} call;
+
+static int64_t at2(const grdi_array *x, int64_t b, int64_t h)
+{
+    return b * x->dim[0].stride + h * x->dim[1].stride;
+}
+
+static int64_t group_of(const call *c)
+{
+    return c->query->dim[1].size / c->key->dim[1].size;
+}
+
+/* Far enough to be unlimited, near enough to be added to. */
+static int64_t limited(int64_t x)
+{
+    const int64_t far = INT64_MAX / 8;
+    return x < -far ? -far : x < far ? x : far;
+}
+
+grdi_pairs grdi_pairs_of(const grdi_flash *how, const grdi_array *query, const grdi_array *key,
+                         int64_t b, int64_t h)
+{
+    grdi_pairs pairs = {
+        .queries = query->dim[2].size,
+        .keys = key->dim[2].size,
+        .diagonal = limited(how->offset),
+        .left = limited(how->left),
+        .right = limited(how->right),
+    };
+    if (how->lengths)
+        pairs.keys = ((const int64_t *)how->lengths->data)[b * how->lengths->dim[0].stride];
+    if (how->by_length)
+        pairs.diagonal = limited(how->offset + pairs.keys);
+    if (how->keep) {
+        pairs.visible = (const bool *)how->keep->data + at2(how->keep, b, h);
+        pairs.visible_row = how->keep->dim[2].stride;
+        pairs.visible_column = how->keep->dim[3].stride;
+    }
+    if (how->additive) {
+        pairs.additive = at2(how->additive, b, h);
+        pairs.additive_row = how->additive->dim[2].stride;
+        pairs.additive_column = how->additive->dim[3].stride;
+    }
+    return pairs;
+}
+
+static grdi_head head_of(const call *c, int64_t b, int64_t h)
+{
+    const grdi_pairs pairs = grdi_pairs_of(c->how, c->query, c->key, b, h);
+    const int64_t of_key = h / group_of(c);
+    return (grdi_head){
+        .query = (const float *)c->query->data + at2(c->query, b, h),
+        .key = (const float *)c->key->data + at2(c->key, b, of_key),
+        .value = (const float *)c->value->data + at2(c->value, b, of_key),
+        .query_row = c->query->dim[2].stride,
+        .key_row = c->key->dim[2].stride,
+        .value_row = c->value->dim[2].stride,
+        .queries = pairs.queries,
+        .keys = pairs.keys,
+        .size = c->query->dim[3].size,
+        .value_size = c->value->dim[3].size,
+        .diagonal = pairs.diagonal,
+        .left = pairs.left,
+        .right = pairs.right,
+        .scale = (float)c->how->scale,
+        .visible = pairs.visible,
+        .visible_row = pairs.visible_row,
+        .visible_column = pairs.visible_column,
+        .additive =
+            c->how->additive ? (const float *)c->how->additive->data + pairs.additive : NULL,
+        .additive_row = pairs.additive_row,
+        .additive_column = pairs.additive_column,
+    };
+}
+
+static bool rows_finite(const call *c, const float *x, int64_t row, int64_t rows, int64_t size)
+{
+    for (int64_t i = 0; i < rows; i++)
+        if (!c->loops->all_finite_f32(size, x + i * row))
+            return false;
+    return true;
+}
+
+/* The fast loops multiply what is hidden by 0, which a NaN or an infinity survives. */
+static grd_status mark_finite(void *context, int64_t first, int64_t last)
+{
+    const call *c = context;
+    const int64_t heads = c->key->dim[1].size;
+    for (int64_t i = first; i < last; i++) {
+        const grdi_head h = head_of(c, i / heads, i % heads * group_of(c));
+        const int64_t keys = c->key->dim[2].size;
+        c->finite[i] = rows_finite(c, h.key, h.key_row, keys, h.size) &&
+                       rows_finite(c, h.value, h.value_row, keys, h.value_size);
+    }
+    return GRD_OK;
+}
+
+/* ---- Forward ---- */
+
+static grd_status forward_item(const call *c, int64_t head, int64_t first, int64_t last)
+{
+    const int64_t heads = c->query->dim[1].size, b = head / heads, h = head % heads;
+    if (c->query->dtype == GRD_F32) {
+        const grdi_head in = head_of(c, b, h);
+        float *output = (float *)c->output->data + at2(c->output, b, h);
+        float *logsumexp = (float *)c->logsumexp->data + at2(c->logsumexp, b, h);
+        if (c->finite[b * c->key->dim[1].size + h / group_of(c)] &&
+            rows_finite(c, in.query + first * in.query_row, in.query_row, last - first, in.size) &&
+            c->loops->flash_attention_f32(&in, first, last, output, c->output->dim[2].stride,
+                                          logsumexp))
+            return GRD_OK;
+    }
+    return grdi_flash_plain(c->how, c->output, c->logsumexp, c->query, c->key, c->value,
+                            (grdi_place){ b, h, first, last });
+}
+
+static grd_status forward(void *context, int64_t first, int64_t last)
+{
+    const call *c = context;
+    const int64_t queries = c->query->dim[2].size;
+    const int64_t items = (queries + ITEM_QUERIES - 1) / ITEM_QUERIES;
+    grd_status status = GRD_OK;
+    for (int64_t i = first; i < last && status == GRD_OK; i++) {
+        const int64_t from = i % items * ITEM_QUERIES, left = queries - from;
+        status =
+            forward_item(c, i / items, from, from + (left < ITEM_QUERIES ? left : ITEM_QUERIES));
+    }
+    return status;
+}
+
+/* Nanoseconds for all pairs of n queries with the keys of one head, `products` matrix products. */
+static double cost(const call *c, int64_t n, int products)
+{
+    return 1 + (double)products * (double)n * (double)c->key->dim[2].size *
+           (double)(c->query->dim[3].size + c->value->dim[3].size) / 150;
+}
+
+/* Runs `work` over `items` with the marks that it needs. */
+static grd_status with_marks(call *c, grdi_work *work, int64_t items, double ns)
+{
+    const int64_t heads = grdi_positions(c->key, 2);
+    const size_t bytes = (size_t)heads * sizeof(bool);
+    c->finite = grdi_allocate(bytes);
+    if (!c->finite)
+        return GRD_ERROR_MEMORY;
+    grd_status status = GRD_OK;
+    if (c->query->dtype == GRD_F32)
+        status = grdi_parallel(heads, grdi_grain(cost(c, 1, 1)), mark_finite, c);
+    if (status == GRD_OK)
+        status = grdi_parallel(items, grdi_grain(ns), work, c);
+    grdi_free(c->finite, bytes);
+    return status;
+}
+
+static bool computes(const grdi_array *x)
+{
+    return x->dtype == GRD_F32 || x->dtype == GRD_F64;
+}
+
+grd_status grdi_cpu_flash_attention(grd_device *device, const grdi_flash *how,
+                                    const grdi_array *output, const grdi_array *logsumexp,
+                                    const grdi_array *query, const grdi_array *key,
+                                    const grdi_array *value)
+{
+    if (!computes(query))
+        return GRD_ERROR_UNSUPPORTED;
+    if (grdi_is_empty(logsumexp))
+        return GRD_OK;
+    call c = { .how = how,
+               .query = query,
+               .key = key,
+               .value = value,
+               .output = output,
+               .logsumexp = logsumexp,
+               .loops = grdi_loops_of(device) };
+    const int64_t items = (query->dim[2].size + ITEM_QUERIES - 1) / ITEM_QUERIES;
+    const int64_t n = query->dim[2].size < ITEM_QUERIES ? query->dim[2].size : ITEM_QUERIES;
+    return with_marks(&c, forward, grdi_positions(query, 2) * items, cost(&c, n, 2));
+}
+
+/* ---- Backward: a piece of work is a head of the keys, with all heads of queries that share it
+ * ---- */
+
+static void clear(const grdi_array *x, int64_t b, int64_t h)
+{
+    const size_t size = x->dtype == GRD_F32 ? sizeof(float) : sizeof(double);
+    const int64_t first = at2(x, b, h);
+    for (int64_t i = 0; i < x->dim[2].size && x->dim[3].size; i++)
+        memset((char *)x->data + (size_t)(first + i * x->dim[2].stride) * size, 0,
+               (size_t)x->dim[3].size * size);
+}
+
+static grdi_head_gradient gradient_of(const call *c, int64_t b, int64_t h)
+{
+    const grdi_flash_gradient *g = c->gradient;
+    const int64_t of_key = h / group_of(c);
+    return (grdi_head_gradient){
+        .output = (const float *)g->output->data + at2(g->output, b, h),
+        .doutput = (const float *)g->doutput->data + at2(g->doutput, b, h),
+        .logsumexp = (const float *)g->logsumexp->data + at2(g->logsumexp, b, h),
+        .output_row = g->output->dim[2].stride,
+        .doutput_row = g->doutput->dim[2].stride,
+        .dquery = (float *)g->dquery->data + at2(g->dquery, b, h),
+        .dkey = (float *)g->dkey->data + at2(g->dkey, b, of_key),
+        .dvalue = (float *)g->dvalue->data + at2(g->dvalue, b, of_key),
+        .dquery_row = g->dquery->dim[2].stride,
+        .dkey_row = g->dkey->dim[2].stride,
+        .dvalue_row = g->dvalue->dim[2].stride,
+    };
+}
+
+static grd_status backward_head(const call *c, int64_t b, int64_t h)
+{
+    if (c->query->dtype == GRD_F32) {
+        const grdi_head in = head_of(c, b, h);
+        const grdi_head_gradient g = gradient_of(c, b, h);
+        if (c->finite[b * c->key->dim[1].size + h / group_of(c)] &&
+            rows_finite(c, in.query, in.query_row, in.queries, in.size) &&
+            rows_finite(c, g.doutput, g.doutput_row, in.queries, in.value_size) &&
+            c->loops->flash_attention_backward_f32(&in, &g))
+            return GRD_OK;
+    }
+    return grdi_flash_backward_plain(c->how, c->gradient, c->query, c->key, c->value,
+                                     (grdi_place){ b, h, 0, c->query->dim[2].size });
+}
+
+static grd_status backward(void *context, int64_t first, int64_t last)
+{
+    const call *c = context;
+    const int64_t heads = c->key->dim[1].size, group = group_of(c);
+    grd_status status = GRD_OK;
+    for (int64_t i = first; i < last; i++) {
+        const int64_t b = i / heads, of_key = i % heads;
+        clear(c->gradient->dkey, b, of_key);
+        clear(c->gradient->dvalue, b, of_key);
+        for (int64_t h = of_key * group; h < (of_key + 1) * group && status == GRD_OK; h++) {
+            clear(c->gradient->dquery, b, h);
+            status = backward_head(c, b, h);
+        }
+    }
+    return status;
+}
+
+grd_status grdi_cpu_flash_attention_backward(grd_device *device, const grdi_flash *how,
+                                             const grdi_flash_gradient *gradient,
+                                             const grdi_array *query, const grdi_array *key,
+                                             const grdi_array *value)
+{
+    if (!computes(query))
+        return GRD_ERROR_UNSUPPORTED;
+    call c = { .how = how,
+               .query = query,
+               .key = key,
+               .value = value,
+               .gradient = gradient,
+               .loops = grdi_loops_of(device) };
+    const int64_t heads = grdi_positions(key, 2);
+    if (heads == 0)
+        return GRD_OK;
+    return with_marks(&c, backward, heads, cost(&c, query->dim[2].size * group_of(&c), 5));
+}

@@ -1,0 +1,34 @@
+/* Attention as plain as it reads, in f64: the reference of the fast loops, what f64 uses, and what
+ * skips hidden keys altogether, so that nothing leaks from behind them. */
+#ifndef GRDI_CPU_FLASH_ATTENTION_H
+#define GRDI_CPU_FLASH_ATTENTION_H
+
+#include "tensor/backend.h"
+
+/* Sample, head of the queries, and of these first..last - 1. */
+typedef struct grdi_place {
+    int64_t sample, head, first, last;
+} grdi_place;
+
+/* Which queries of one head see which of its keys; `additive` is the offset of its first element.
+ */
+typedef struct grdi_pairs {
+    int64_t queries, keys, diagonal, left, right;
+    const bool *visible;
+    int64_t visible_row, visible_column;
+    int64_t additive, additive_row, additive_column;
+} grdi_pairs;
+
+grdi_pairs grdi_pairs_of(const grdi_flash *how, const grdi_array *query, const grdi_array *key,
+                         int64_t sample, int64_t head);
+
+grd_status grdi_flash_plain(const grdi_flash *how, const grdi_array *output,
+                            const grdi_array *logsumexp, const grdi_array *query,
+                            const grdi_array *key, const grdi_array *value, grdi_place place);
+
+/* Adds to the gradients. */
+grd_status grdi_flash_backward_plain(const grdi_flash *how, const grdi_flash_gradient *gradient,
+                                     const grdi_array *query, const grdi_array *key,
+                                     const grdi_array *value, grdi_place place);
+
+#endif

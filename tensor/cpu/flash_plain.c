@@ -1,0 +1,219 @@
+#include "tensor/cpu/flash_attention.h"
+#include "tensor/cpu/rows.h"
+#include "tensor/object.h"
+
+#include <math.h>
+
+/* One head, and room for its rows and for one query's scores. */
+typedef struct head {
+    const grdi_flash *how;
+    const grdi_array *query, *key, *value;
+    grdi_pairs pairs;
+    int64_t at_query, at_key, at_value; /* of the head's first row */
+    int64_t size, value_size;
+    double *query_row, *key_row, *value_row, *other_row, *scores;
+    size_t bytes;
+} head;
+
+static int64_t at2(const grdi_array *x, int64_t b, int64_t h)
+{
+    return b * x->dim[0].stride + h * x->dim[1].stride;
+}
+
+static bool open_head(head *h, const grdi_flash *how, const grdi_array *query,
+                      const grdi_array *key, const grdi_array *value, const grdi_place *place)
+{
+    const int64_t of_key = place->head / (query->dim[1].size / key->dim[1].size);
+    *h = (head){
+        .how = how,
+        .query = query,
+        .key = key,
+        .value = value,
+        .pairs = grdi_pairs_of(how, query, key, place->sample, place->head),
+        .at_query = at2(query, place->sample, place->head),
+        .at_key = at2(key, place->sample, of_key),
+        .at_value = at2(value, place->sample, of_key),
+        .size = query->dim[3].size,
+        .value_size = value->dim[3].size,
+    };
+    const int64_t room = 2 * h->size + 2 * h->value_size + h->pairs.keys;
+    h->bytes = (size_t)room * sizeof(double);
+    h->query_row = grdi_allocate(h->bytes);
+    if (!h->query_row)
+        return false;
+    h->key_row = h->query_row + h->size;
+    h->value_row = h->key_row + h->size;
+    h->other_row = h->value_row + h->value_size;
+    h->scores = h->other_row + h->value_size;
+    return true;
+}
+
+static void close_head(head *h)
+{
+    grdi_free(h->query_row, h->bytes);
+}
+
+static const double *row(const grdi_array *x, int64_t at, int64_t i, int64_t n, double *buffer)
+{
+    return grdi_load_f64(x, at + i * x->dim[2].stride, 1, n, buffer);
+}
+
+static double dot(int64_t n, const double *a, const double *b)
+{
+    double sum = 0;
+    for (int64_t d = 0; d < n; d++)
+        sum += a[d] * b[d];
+    return sum;
+}
+
+static bool sees(const grdi_pairs *p, int64_t i, int64_t j)
+{
+    const int64_t right_of = j - (i + p->diagonal);
+    return right_of <= p->right && -right_of <= p->left &&
+           (!p->visible || p->visible[i * p->visible_row + j * p->visible_column]);
+}
+
+static double additive_of(const head *h, int64_t i, int64_t j)
+{
+    double value;
+    const grdi_pairs *p = &h->pairs;
+    if (!h->how->additive)
+        return 0;
+    const int64_t at = p->additive + i * p->additive_row + j * p->additive_column;
+    return *grdi_load_f64(h->how->additive, at, 1, 1, &value);
+}
+
+/* scores [j] = scale query [i] . key [j] + additive, -infinity where hidden; returns the largest.
+ */
+static double score(const head *h, int64_t i)
+{
+    double most = -INFINITY;
+    const double *query = row(h->query, h->at_query, i, h->size, h->query_row);
+    for (int64_t j = 0; j < h->pairs.keys; j++) {
+        h->scores[j] = -INFINITY;
+        if (!sees(&h->pairs, i, j))
+            continue;
+        const double *key = row(h->key, h->at_key, j, h->size, h->key_row);
+        h->scores[j] = h->how->scale * dot(h->size, query, key) + additive_of(h, i, j);
+        if (!(h->scores[j] <= most)) /* a NaN too */
+            most = h->scores[j];
+    }
+    return most;
+}
+
+/* to [at..] += factor from */
+static void add_row(const grdi_array *to, int64_t at, int64_t n, double factor, const double *from)
+{
+    for (int64_t d = 0; d < n; d++)
+        if (to->dtype == GRD_F64)
+            ((double *)to->data)[at + d] += factor * from[d];
+        else
+            ((float *)to->data)[at + d] += (float)(factor * from[d]);
+}
+
+static void store(const grdi_array *to, int64_t at, int64_t n, const double *from)
+{
+    for (int64_t d = 0; d < n; d++)
+        if (to->dtype == GRD_F64)
+            ((double *)to->data)[at + d] = from[d];
+        else
+            ((float *)to->data)[at + d] = (float)from[d];
+}
+
+/* Leaves query i's output in `other_row`; returns its log-sum-exp. */
+static double attend(const head *h, int64_t i)
+{
+    const double most = score(h, i);
+    double sum = 0;
+    for (int64_t d = 0; d < h->value_size; d++)
+        h->other_row[d] = 0;
+    for (int64_t j = 0; j < h->pairs.keys; j++) {
+        if (!sees(&h->pairs, i, j))
+            continue;
+        const double weight = most == -INFINITY ? 0 : exp(h->scores[j] - most);
+        const double *value = row(h->value, h->at_value, j, h->value_size, h->value_row);
+        sum += weight;
+        for (int64_t d = 0; d < h->value_size; d++)
+            h->other_row[d] += weight * value[d];
+    }
+    for (int64_t d = 0; d < h->value_size && sum != 0; d++)
+        h->other_row[d] /= sum;
+    return sum == 0 ? -INFINITY : most + log(sum);
+}
+
+grd_status grdi_flash_plain(const grdi_flash *how, const grdi_array *output,
+                            const grdi_array *logsumexp, const grdi_array *query,
+                            const grdi_array *key, const grdi_array *value, grdi_place place)
+{
+    head h;
+    if (!open_head(&h, how, query, key, value, &place))
+        return GRD_ERROR_MEMORY;
+    const int64_t to = at2(output, place.sample, place.head);
+    const int64_t of_sum = at2(logsumexp, place.sample, place.head);
+    for (int64_t i = place.first; i < place.last; i++) {
+        const double sum = attend(&h, i);
+        store(output, to + i * output->dim[2].stride, h.value_size, h.other_row);
+        store(logsumexp, of_sum + i * logsumexp->dim[2].stride, 1, &sum);
+    }
+    close_head(&h);
+    return GRD_OK;
+}
+
+/* The rows of the gradients, and of what they are made of. */
+typedef struct gradients {
+    const grdi_flash_gradient *of;
+    int64_t dquery, dkey, dvalue, output, doutput, logsumexp;
+} gradients;
+
+static void add_pair(const head *h, const gradients *g, int64_t i, int64_t j, double weight,
+                     double delta, const double *doutput)
+{
+    const grdi_flash_gradient *of = g->of;
+    const double *value = row(h->value, h->at_value, j, h->value_size, h->value_row);
+    const double dscore = h->how->scale * weight * (dot(h->value_size, doutput, value) - delta);
+    const double *key = row(h->key, h->at_key, j, h->size, h->key_row);
+    add_row(of->dvalue, g->dvalue + j * of->dvalue->dim[2].stride, h->value_size, weight, doutput);
+    add_row(of->dquery, g->dquery + i * of->dquery->dim[2].stride, h->size, dscore, key);
+    const double *query = row(h->query, h->at_query, i, h->size, h->query_row);
+    add_row(of->dkey, g->dkey + j * of->dkey->dim[2].stride, h->size, dscore, query);
+}
+
+static void backward_of(const head *h, const gradients *g, int64_t i)
+{
+    const grdi_flash_gradient *of = g->of;
+    double logsumexp;
+    const int64_t at = g->logsumexp + i * of->logsumexp->dim[2].stride;
+    logsumexp = *grdi_load_f64(of->logsumexp, at, 1, 1, &logsumexp);
+    if (logsumexp == -INFINITY)
+        return;
+    score(h, i);
+    const double *output = row(of->output, g->output, i, h->value_size, h->value_row);
+    const double *doutput = row(of->doutput, g->doutput, i, h->value_size, h->other_row);
+    const double delta = dot(h->value_size, output, doutput);
+    for (int64_t j = 0; j < h->pairs.keys; j++)
+        if (sees(&h->pairs, i, j))
+            add_pair(h, g, i, j, exp(h->scores[j] - logsumexp), delta, doutput);
+}
+
+grd_status grdi_flash_backward_plain(const grdi_flash *how, const grdi_flash_gradient *gradient,
+                                     const grdi_array *query, const grdi_array *key,
+                                     const grdi_array *value, grdi_place place)
+{
+    head h;
+    if (!open_head(&h, how, query, key, value, &place))
+        return GRD_ERROR_MEMORY;
+    const int64_t of_key = place.head / (query->dim[1].size / key->dim[1].size);
+    const gradients g = {
+        .of = gradient,
+        .dquery = at2(gradient->dquery, place.sample, place.head),
+        .dkey = at2(gradient->dkey, place.sample, of_key),
+        .dvalue = at2(gradient->dvalue, place.sample, of_key),
+        .output = at2(gradient->output, place.sample, place.head),
+        .doutput = at2(gradient->doutput, place.sample, place.head),
+        .logsumexp = at2(gradient->logsumexp, place.sample, place.head),
+    };
+    for (int64_t i = place.first; i < place.last; i++)
+        backward_of(&h, &g, i);
+    close_head(&h);
+    return GRD_OK;
+}

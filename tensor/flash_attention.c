@@ -1,0 +1,102 @@
+#include "tensor/front.h"
+
+/* x with contiguous rows. */
+static const grd_tensor *with_rows(const grd_tensor *x)
+{
+    const grdi_dim *last = &x->array.dim[x->array.rank - 1];
+    return last->stride == 1 || last->size <= 1 ? x : grdi_copy(x);
+}
+
+/* A tensor (B, H, L, D) that lies in memory as (B, L, H, D): so heads are merged without a copy. */
+static grd_tensor *heads_last(const char *op, const grd_tensor *like, int64_t row_size)
+{
+    const grdi_dim *dim = like->array.dim;
+    const grd_shape stored = { 4, { dim[0].size, dim[2].size, dim[1].size, row_size } };
+    grd_tensor *x = grdi_tensor_create(op, &stored, like->array.dtype, grdi_device(like));
+    if (x) {
+        const grdi_dim rows = x->array.dim[1];
+        x->array.dim[1] = x->array.dim[2];
+        x->array.dim[2] = rows;
+    }
+    return x;
+}
+
+/* The optional parts of a call, stretched to the pairs of queries and keys. */
+typedef struct parts {
+    grdi_array keep, additive;
+    grdi_flash how;
+} parts;
+
+static void describe(parts *p, const grdi_flash_call *call)
+{
+    const grdi_array *q = &call->query->array, *k = &call->key->array;
+    const grd_shape pairs = { 4,
+                              { q->dim[0].size, q->dim[1].size, q->dim[2].size, k->dim[2].size } };
+    p->how = (grdi_flash){ .scale = call->scale,
+                           .left = call->left,
+                           .right = call->right,
+                           .offset = call->offset,
+                           .by_length = call->by_length };
+    if (call->lengths)
+        p->how.lengths = &call->lengths->array;
+    if (call->keep) {
+        p->keep = grdi_array_expand(&call->keep->array, &pairs);
+        p->how.keep = &p->keep;
+    }
+    if (call->additive) {
+        p->additive = grdi_array_expand(&call->additive->array, &pairs);
+        p->how.additive = &p->additive;
+    }
+}
+
+grd_tensor *grdi_flash_attention(const grdi_flash_call *call, grd_tensor **logsumexp)
+{
+    static const char op[] = "flash_attention";
+    grdi_flash_call c = *call;
+    c.query = with_rows(c.query);
+    c.key = with_rows(c.key);
+    c.value = with_rows(c.value);
+    if (!c.query || !c.key || !c.value)
+        return NULL;
+    grd_device *device = grdi_device(c.query);
+    const grd_dtype dtype = c.query->array.dtype;
+    const grdi_dim *dim = c.query->array.dim;
+    const grd_shape rows = { 3, { dim[0].size, dim[1].size, dim[2].size } };
+    grd_tensor *output = heads_last(op, c.query, c.value->array.dim[3].size);
+    *logsumexp = grdi_tensor_create(op, &rows, dtype, device);
+    if (!output || !*logsumexp)
+        return NULL;
+    parts p;
+    describe(&p, &c);
+    const grd_status status = GRDI_LAUNCH(device, flash_attention, dtype,
+                                          (device, &p.how, &output->array, &(*logsumexp)->array,
+                                           &c.query->array, &c.key->array, &c.value->array));
+    return status == GRD_OK ? output : NULL;
+}
+
+bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor *output,
+                                   const grd_tensor *logsumexp, const grd_tensor *doutput,
+                                   grd_tensor *dx[3])
+{
+    static const char op[] = "flash_attention";
+    grdi_flash_call c = *call;
+    const grd_tensor **inputs[] = { &c.query, &c.key, &c.value };
+    for (int i = 0; i < 3; i++) {
+        *inputs[i] = with_rows(*inputs[i]);
+        dx[i] = *inputs[i] ? heads_last(op, *inputs[i], (*inputs[i])->array.dim[3].size) : NULL;
+        if (!dx[i])
+            return false;
+    }
+    if (!(doutput = with_rows(doutput)))
+        return false;
+    grd_device *device = grdi_device(c.query);
+    parts p;
+    describe(&p, &c);
+    const grdi_flash_gradient gradient = {
+        &dx[0]->array,  &dx[1]->array,     &dx[2]->array,
+        &output->array, &logsumexp->array, &doutput->array,
+    };
+    return GRDI_LAUNCH(device, flash_attention_backward, c.query->array.dtype,
+                       (device, &p.how, &gradient, &c.query->array, &c.key->array,
+                        &c.value->array)) == GRD_OK;
+}

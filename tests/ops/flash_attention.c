@@ -1,0 +1,183 @@
+#include "autograd/attention.h"
+#include "tests/op_cases.h"
+
+#include <math.h>
+
+/* What a row is masked with. */
+typedef struct rule {
+    long left, right, offset;
+    const long *lengths; /* of each sample */
+    double scale;
+    bool checkered; /* query i sees key j only where i + j is no multiple of 3 */
+} rule;
+
+static const long FAR = 1000;
+
+static bool sees(const rule *r, long b, long i, long j)
+{
+    const long at = j - (i + r->offset);
+    return at <= r->right && -at <= r->left && (!r->lengths || j < r->lengths[b]) &&
+           !(r->checkered && (i + j) % 3 == 0);
+}
+
+/* The sizes and rows of one head. */
+typedef struct one_head {
+    long b, queries, keys, size, value_size;
+    const double *q, *k, *v;
+} one_head;
+
+static one_head head_at(const plain x[], long b, long h)
+{
+    const long heads = x[0].size[1], group = heads / x[1].size[1], hk = h / group;
+    one_head o = { b, x[0].size[2], x[1].size[2], x[0].size[3], x[2].size[3], NULL, NULL, NULL };
+    o.q = x[0].value + (b * heads + h) * o.queries * o.size;
+    o.k = x[1].value + (b * x[1].size[1] + hk) * o.keys * o.size;
+    o.v = x[2].value + (b * x[1].size[1] + hk) * o.keys * o.value_size;
+    return o;
+}
+
+/* w [keys] of query i, straight from the definition. */
+static void weights_of(const one_head *o, const rule *r, long i, double w[])
+{
+    double sum = 0;
+    for (long j = 0; j < o->keys; j++) {
+        double score = 0;
+        for (long d = 0; d < o->size; d++)
+            score += o->q[i * o->size + d] * o->k[j * o->size + d];
+        w[j] = sees(r, o->b, i, j) ? exp(r->scale * score) : 0;
+        sum += w[j];
+    }
+    for (long j = 0; j < o->keys; j++)
+        w[j] = sum > 0 ? w[j] / sum : 0;
+}
+
+static void attend_reference(const rule *r, const plain x[], plain *y)
+{
+    *y = (plain){ 4, { x[0].size[0], x[0].size[1], x[0].size[2], x[2].size[3] }, { 0 } };
+    double w[64], *out = y->value;
+    for (long b = 0; b < y->size[0]; b++)
+        for (long h = 0; h < y->size[1]; h++) {
+            const one_head o = head_at(x, b, h);
+            for (long i = 0; i < o.queries; i++, out += o.value_size) {
+                weights_of(&o, r, i, w);
+                for (long j = 0; j < o.keys; j++)
+                    for (long d = 0; d < o.value_size; d++)
+                        out[d] += w[j] * o.v[j * o.value_size + d];
+            }
+        }
+}
+
+static grdi_flash_call call_of(const rule *r, const grd_tensor *const x[])
+{
+    grdi_flash_call call = { .query = x[0], .key = x[1], .value = x[2], .scale = r->scale };
+    call.left = r->left;
+    call.right = r->right;
+    call.offset = r->offset;
+    const int64_t samples = grd_tensor_size(x[0], 0);
+    if (r->lengths) {
+        int64_t lengths[8];
+        for (int64_t b = 0; b < samples; b++)
+            lengths[b] = r->lengths[b];
+        call.lengths = grd_from_i64(lengths, samples, GRD_SHAPE(samples));
+    }
+    if (r->checkered) {
+        bool keep[64];
+        const int64_t queries = grd_tensor_size(x[0], 2), keys = grd_tensor_size(x[1], 2);
+        for (int64_t i = 0; i < queries * keys; i++)
+            keep[i] = (i / keys + i % keys) % 3 != 0;
+        call.keep = grd_from_bool(keep, queries * keys, GRD_SHAPE(queries, keys));
+    }
+    return call;
+}
+
+static grd_tensor *attend(const rule *r, const grd_tensor *const x[])
+{
+    const grdi_flash_call call = call_of(r, x);
+    return grdi_attend(&call);
+}
+
+static const long two_lengths[] = { 3, 0 };
+static const rule all = { FAR, FAR, 0, NULL, 0.5, false };
+static const rule causal = { FAR, 0, 0, NULL, 0.5, false };
+static const rule window = { 1, 2, -1, NULL, -0.7, false };
+static const rule padded = { FAR, FAR, 0, two_lengths, 0.5, true };
+
+#define RULE(name)                                                                                 \
+    static grd_tensor *run_##name(const grd_tensor *const x[])                                     \
+    {                                                                                              \
+        return attend(&name, x);                                                                   \
+    }                                                                                              \
+    static void name##_reference(const plain x[], plain *y)                                        \
+    {                                                                                              \
+        attend_reference(&name, x, y);                                                             \
+    }
+RULE(all)
+RULE(causal)
+RULE(window)
+RULE(padded)
+#undef RULE
+
+/* dquery, dkey and dvalue end to end, for a gradient of the result given as x[3]. */
+static grd_tensor *run_backward(const grd_tensor *const x[])
+{
+    grd_tensor *logsumexp, *dx[3];
+    const grdi_flash_call call = call_of(&causal, x);
+    grd_tensor *y = grdi_flash_attention(&call, &logsumexp);
+    if (!y || !grdi_flash_attention_backward(&call, y, logsumexp, x[3], dx))
+        return NULL;
+    for (int i = 0; i < 3; i++)
+        dx[i] = grd_reshape(dx[i], GRD_SHAPE(-1));
+    return grd_cat(GRD_LIST(dx[0], dx[1], dx[2]), 0);
+}
+
+/* dw = dy v^T, ds = scale w (dw - sum(w dw)), dq = ds k, dk = ds^T q, dv = w^T dy. */
+static void add_head_gradients(const one_head *o, const double *dy, double *dq, double *dk,
+                               double *dv)
+{
+    for (long i = 0; i < o->queries; i++, dy += o->value_size) {
+        double w[64], dw[64] = { 0 }, mean = 0;
+        weights_of(o, &causal, i, w);
+        for (long j = 0; j < o->keys; j++) {
+            for (long d = 0; d < o->value_size; d++) {
+                dw[j] += dy[d] * o->v[j * o->value_size + d];
+                dv[j * o->value_size + d] += w[j] * dy[d];
+            }
+            mean += w[j] * dw[j];
+        }
+        for (long j = 0; j < o->keys; j++)
+            for (long d = 0; d < o->size; d++) {
+                const double ds = causal.scale * w[j] * (dw[j] - mean);
+                dq[i * o->size + d] += ds * o->k[j * o->size + d];
+                dk[j * o->size + d] += ds * o->q[i * o->size + d];
+            }
+    }
+}
+
+static void backward_reference(const plain x[], plain *y)
+{
+    *y = (plain){ 1, { count_of(&x[0]) + count_of(&x[1]) + count_of(&x[2]) }, { 0 } };
+    const long heads = x[0].size[1], shared = x[1].size[1];
+    double *dq = y->value, *dk = dq + count_of(&x[0]), *dv = dk + count_of(&x[1]);
+    for (long b = 0; b < x[0].size[0]; b++)
+        for (long h = 0; h < heads; h++) {
+            const one_head o = head_at(x, b, h);
+            const long key = b * shared + h * shared / heads;
+            add_head_gradients(&o, x[3].value + (b * heads + h) * o.queries * o.value_size,
+                               dq + (b * heads + h) * o.queries * o.size,
+                               dk + key * o.keys * o.size, dv + key * o.keys * o.value_size);
+        }
+}
+
+/* clang-format off */
+static const op_case cases[] = {
+    { "flash", "flash_attention", run_all, all_reference, 3, { S4(2, 2, 3, 4), S4(2, 2, 5, 4), S4(2, 2, 5, 3) } },
+    { "flash, causal, shared heads", "flash_attention", run_causal, causal_reference, 3, { S4(1, 4, 4, 3), S4(1, 2, 4, 3), S4(1, 2, 4, 2) } },
+    { "flash, window", "flash_attention", run_window, window_reference, 3, { S4(1, 2, 5, 2), S4(1, 2, 6, 2), S4(1, 2, 6, 3) } },
+    { "flash, padded and checkered", "flash_attention", run_padded, padded_reference, 3, { S4(2, 1, 4, 3), S4(2, 1, 5, 3), S4(2, 1, 5, 2) } },
+    { "flash, no queries", "flash_attention", run_causal, causal_reference, 3, { S4(1, 2, 0, 3), S4(1, 2, 2, 3), S4(1, 2, 2, 3) } },
+    { "flash, no keys", "flash_attention", run_causal, causal_reference, 3, { S4(1, 2, 2, 3), S4(1, 2, 0, 3), S4(1, 2, 0, 3) } },
+    { "flash, backward", "flash_attention_backward", run_backward, backward_reference, 4, { S4(2, 4, 3, 3), S4(2, 2, 4, 3), S4(2, 2, 4, 5), S4(2, 4, 3, 5) }, .no_derivative = true },
+};
+/* clang-format on */
+
+const op_family flash_attention_family = { cases, sizeof cases / sizeof cases[0], NULL, 0 };

@@ -1,0 +1,146 @@
+/* The fast loops of attention against the plain ones, at sizes that fill no block, no vector and no
+ * tile, and what hidden keys may hold. */
+#include "autograd/attention.h"
+#include "tensor/cpu/loops.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+typedef struct setting {
+    int64_t heads, shared, queries, keys, size, value_size, offset, left, right;
+    bool lengths, keep, additive;
+} setting;
+
+#define FAR INT64_MAX
+static const setting settings[] = {
+    { 2, 2, 33, 33, 16, 16, 0, FAR, 0, false, false, false },
+    { 2, 1, 70, 130, 20, 7, 60, 5, 3, false, false, false },
+    { 1, 1, 5, 2, 64, 64, -3, FAR, 0, false, false, false },
+    { 2, 2, 130, 300, 64, 64, 0, FAR, FAR, true, false, false },
+    { 2, 2, 129, 257, 72, 100, 0, 40, 0, true, true, true },
+    { 1, 1, 64, 64, 203, 256, -10, FAR, 0, false, false, true },
+    { 1, 1, 1, 150, 1, 1, 149, FAR, 0, false, true, false },
+    { 1, 1, 40, 40, 300, 8, 0, FAR, 0, false, false, false },
+};
+enum { MOST = 1 << 17, SETTINGS = sizeof settings / sizeof settings[0] };
+
+static grd_device device_with(const char *set)
+{
+    grd_device device = *grd_cpu();
+    device.state = (void *)grdi_choose_loops(set);
+    return device;
+}
+
+typedef struct results {
+    grd_tensor *at[4]; /* output, dquery, dkey, dvalue */
+} results;
+
+/* The inputs are the same on every device; of `poisoned` samples the hidden keys hold NaN. */
+static results compute(const setting *s, grd_device *device, bool poisoned)
+{
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .device = device });
+    grd_rng *rng = grd_rng_create(7);
+    grd_tensor *q = grd_randn(rng, GRD_SHAPE(2, s->heads, s->queries, s->size));
+    grd_tensor *k = grd_randn(rng, GRD_SHAPE(2, s->shared, s->keys, s->size));
+    grd_tensor *v = grd_randn(rng, GRD_SHAPE(2, s->shared, s->keys, s->value_size));
+    const grd_tensor *dy = grd_randn(rng, GRD_SHAPE(2, s->heads, s->queries, s->value_size));
+    const int64_t lengths[] = { s->keys - 3, s->keys / 2 };
+    grdi_flash_call call = { .scale = 1 / sqrt((double)s->size), .left = s->left };
+    call.right = s->right;
+    call.offset = s->offset;
+    if (s->lengths)
+        call.lengths = grd_from_i64(lengths, 2, GRD_SHAPE(2));
+    if (s->keep)
+        call.keep = grd_lt_scalar(grd_rand(rng, GRD_SHAPE(s->queries, s->keys)), 0.7);
+    if (s->additive)
+        call.additive = grd_randn(rng, GRD_SHAPE(s->heads, 1, s->keys));
+    for (int64_t b = 0; b < 2 && poisoned && s->lengths; b++) {
+        grd_fill_(grd_slice(grd_select(k, 0, b), 1, lengths[b], GRD_END, 1), NAN);
+        grd_fill_(grd_slice(grd_select(v, 0, b), 1, lengths[b], GRD_END, 1), NAN);
+    }
+    call.query = grd_require_grad(q);
+    call.key = grd_require_grad(k);
+    call.value = grd_require_grad(v);
+    results r = { { grdi_attend(&call) } };
+    grd_backward_with(r.at[0], &(grd_backward_options){ .gradient = dy });
+    r.at[1] = (grd_tensor *)grd_tensor_grad(q);
+    r.at[2] = (grd_tensor *)grd_tensor_grad(k);
+    r.at[3] = (grd_tensor *)grd_tensor_grad(v);
+    for (int i = 0; i < 4; i++)
+        grd_keep(r.at[i]);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
+    return r;
+}
+
+static void expect_same(int which, const char *set, const results *a, const results *b, double atol)
+{
+    static const char *const names[] = { "output", "dquery", "dkey", "dvalue" };
+    static float x[MOST], y[MOST];
+    for (int i = 0; i < 4; i++) {
+        const int64_t count = grd_tensor_count(a->at[i]);
+        cr_assert_leq(count, MOST);
+        cr_assert_eq(grd_read_f32(a->at[i], x, count), GRD_OK);
+        cr_assert_eq(grd_read_f32(b->at[i], y, count), GRD_OK);
+        for (int64_t e = 0; e < count; e++) {
+            const double found = (double)x[e], expected = (double)y[e];
+            cr_assert(fabs(found - expected) <= atol * (1 + fabs(expected)),
+                      "setting %d, %s, %s[%d]: %.9g, not %.9g", which, set, names[i], (int)e, found,
+                      expected);
+        }
+    }
+}
+
+static void release(const results *r)
+{
+    for (int i = 0; i < 4; i++)
+        grd_release(r->at[i]);
+}
+
+Test(flash_attention, sets_agree_with_the_plain_one)
+{
+    static const char *const sets[] = { "avx2", "avx512" };
+    grd_device baseline = device_with("baseline");
+    for (int i = 0; i < SETTINGS; i++) {
+        const results plain = compute(&settings[i], &baseline, false);
+        for (int s = 0; s < 2; s++) {
+            grd_device device = device_with(sets[s]);
+            const results fast = compute(&settings[i], &device, false);
+            expect_same(i, sets[s], &fast, &plain, 5e-6);
+            const results poisoned = compute(&settings[i], &device, true);
+            expect_same(i, "with NaN behind hidden keys", &poisoned, &plain, 5e-6);
+            release(&poisoned);
+            release(&fast);
+        }
+        release(&plain);
+    }
+}
+
+Test(flash_attention, any_number_of_threads_gives_the_same_bits)
+{
+    for (int i = 0; i < SETTINGS; i++) {
+        grd_device_set_threads(grd_cpu(), 1);
+        const results one = compute(&settings[i], NULL, false);
+        grd_device_set_threads(grd_cpu(), 3);
+        const results three = compute(&settings[i], NULL, false);
+        expect_same(i, "threads", &three, &one, 0);
+        release(&one);
+        release(&three);
+    }
+}
+
+Test(flash_attention, a_query_without_keys_gets_zeros)
+{
+    grd_scope *scope = grd_scope_begin();
+    grd_tensor *q = grd_require_grad(grd_ones(GRD_SHAPE(1, 1, 3, 4)));
+    const grd_tensor *k = grd_ones(GRD_SHAPE(1, 1, 2, 4));
+    const grdi_flash_call call = {
+        .query = q, .key = k, .value = k, .scale = 1, .left = FAR, .offset = -2
+    };
+    grd_tensor *y = grdi_attend(&call);
+    cr_assert_eq(grd_item_at(y, GRD_DIMS(0, 0, 1, 0)), 0);
+    cr_assert_eq(grd_item_at(y, GRD_DIMS(0, 0, 2, 0)), 1);
+    cr_assert_eq(grd_backward(grd_sum(y)), GRD_OK);
+    cr_assert_eq(grd_item(grd_sum(grd_abs(grd_tensor_grad(q)))), 0);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
+}
