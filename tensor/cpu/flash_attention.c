@@ -149,7 +149,7 @@ static grd_status forward(void *context, int64_t first, int64_t last)
 static double cost(const call *c, int64_t n, int products)
 {
     return 1 + (double)products * (double)n * (double)c->key->dim[2].size *
-           (double)(c->query->dim[3].size + c->value->dim[3].size) / 150;
+                   (double)(c->query->dim[3].size + c->value->dim[3].size) / 150;
 }
 
 /* Runs `work` over `items` with the marks that it needs. */
