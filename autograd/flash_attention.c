@@ -32,10 +32,9 @@ static const grd_tensor *all_pairs(const grdi_flash_call *c)
     if (lengths)
         lengths = grd_view(lengths, GRD_SHAPE(q[0].size, 1, 1, 1));
     const grdi_mask_parts parts = { .attend = c->keep, .lengths = lengths };
-    const grdi_mask band = { .left = c->left,
-                             .right = c->right,
-                             .offset = c->offset,
-                             .by_length = c->by_length };
+    const grdi_mask band = {
+        .left = c->left, .right = c->right, .offset = c->offset, .by_length = c->by_length
+    };
     return grdi_attention_mask(&parts, &band, &scores, grdi_device(c->query));
 }
 
