@@ -69,6 +69,8 @@ bool grdi_call_hooks(const grdi_node *node, grd_tensor **dy)
             return false;
         if (!given)
             continue;
+        if (given->history && !grdi_recording() && !(given = grd_detach(given)))
+            return false;
         grdi_retain(given);
         grdi_release(*dy);
         *dy = given;
@@ -83,38 +85,67 @@ grd_status grd_on_backward(grd_scope *scope, grd_backward_watch watch, void *use
     else if (!grdi_scope_is_open(scope))
         grdi_fail(GRD_ERROR_SCOPE, "on_backward", "this scope is not open on this thread");
     if (!grdi_latched()) {
-        scope->modes.watch = watch;
-        scope->modes.watch_user = user;
+        scope->watch = watch;
+        scope->watch_user = user;
     }
     return grdi_self.latched;
 }
 
-/* What is at hand of the node's inputs: those that it saved. */
-static void saved_inputs(grdi_node *node, const grd_tensor *inputs[])
+/* The first scope that watches, from this one outwards; NULL: none does. */
+static const grd_scope *watching(const grd_scope *scope)
 {
-    for (int i = 0; i < node->count; i++)
-        inputs[i] = i < GRDI_MAX_SAVED ? grdi_saved(node, i) : NULL;
+    while (scope && !scope->watch && !scope->unwatched)
+        scope = scope->parent;
+    return scope && scope->watch ? scope : NULL;
 }
 
-bool grdi_show_step(grdi_node *node, int64_t index, int64_t total, const grd_tensor *dy,
-                    grd_tensor *const dx[])
+bool grdi_is_watched(void)
 {
-    const grdi_modes *modes = &grdi_self.scope->modes;
-    const grd_tensor *inputs[GRDI_MAX_INPUTS];
-    saved_inputs(node, inputs);
-    const grd_backward_step step = {
+    return watching(grdi_self.scope);
+}
+
+static bool show(const grd_backward_step *step)
+{
+    const grd_scope *scope = watching(grdi_self.scope);
+    grd_scope inner; /* what a watch walks is not watched */
+    grdi_scope_open(&inner);
+    inner.modes.no_grad = true;
+    inner.unwatched = true;
+    bool go_on = true;
+    for (; scope && go_on && !grdi_latched(); scope = watching(scope->parent))
+        go_on = scope->watch(step, scope->watch_user);
+    if (!go_on)
+        grdi_fail(GRD_ERROR_STATE, "on_backward", "the watch stopped the walk at step %lld of %lld",
+                  (long long)step->index, (long long)step->total);
+    return grd_scope_end(&inner) == GRD_OK;
+}
+
+static bool show_with(const grdi_walk *w, const grdi_node *node, const grd_tensor *dy,
+                      grd_tensor *const dx[], const grd_tensor *inputs[])
+{
+    for (int i = 0; i < node->count; i++)
+        inputs[i] = i < GRDI_MAX_SAVED ? grdi_peek(node, GRDI_INPUT(i)) : NULL;
+    return show(&(grd_backward_step){
         .op = node->op,
         .file = node->file,
         .line = node->line,
-        .index = index,
-        .total = total,
-        .output = node->saved_mask & GRDI_OUTPUT ? grdi_saved_output(node) : NULL,
+        .index = w->steps,
+        .total = w->total,
+        .output = grdi_peek(node, GRDI_OUTPUT),
         .doutput = dy,
         .inputs = { node->count, inputs },
         .dinputs = { node->count, (const grd_tensor *const *)dx },
-    };
-    if (!modes->watch(&step, modes->watch_user))
-        grdi_fail(GRD_ERROR_STATE, "on_backward", "the watch stopped the walk at step %lld of %lld",
-                  (long long)index, (long long)total);
-    return !grdi_latched();
+    });
+}
+
+bool grdi_show_step(const grdi_walk *w, const grdi_visit *v, const grd_tensor *dy,
+                    grd_tensor *const dx[])
+{
+    const size_t bytes = (size_t)v->node->count * sizeof(grd_tensor *);
+    const grd_tensor **inputs = grdi_allocate(bytes);
+    if (!inputs)
+        return grdi_fail_memory("on_backward", bytes);
+    const bool done = show_with(w, v->node, dy, dx, inputs);
+    grdi_free(inputs, bytes);
+    return done;
 }

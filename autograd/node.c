@@ -1,4 +1,3 @@
-#include "autograd/node.h"
 #include "autograd/hooks.h"
 
 #include <assert.h>
@@ -35,20 +34,20 @@ static void node_destroy(void *object)
 
 static const grdi_type node_type = { "graph node", node_destroy };
 
-static grdi_node *node_create(const grdi_derivative *derivative, const grd_tensor *y, int count,
-                              int kept)
+static grdi_node *node_create(const grdi_derivative *derivative, const char *op,
+                              const grd_tensor *y, int count, int kept)
 {
     const size_t attributes = derivative ? derivative->attributes : 0;
     const size_t bytes = sizeof(grdi_node) + (size_t)count * sizeof(grdi_node *) +
                          (size_t)kept * sizeof(grdi_saved_tensor) + attributes;
     grdi_node *node = grdi_allocate(bytes);
     if (!node)
-        return grdi_fail_memory(derivative ? derivative->op : "require_grad", bytes);
+        return grdi_fail_memory(op, bytes);
 
     /* Field by field: clearing the block costs more than the rest of this function. */
     grdi_object_init(&node->object, &node_type);
     node->derivative = derivative;
-    node->op = derivative ? derivative->op : "leaf";
+    node->op = op;
     node->file = NULL;
     node->line = node->kept = 0;
     node->saved_mask = 0;
@@ -57,6 +56,7 @@ static grdi_node *node_create(const grdi_derivative *derivative, const grd_tenso
     node->bytes = bytes;
     node->freed = false;
     node->retains = false;
+    node->region = grdi_self.region;
     node->visit = NULL;
     node->grad = NULL;
     node->hooks = NULL;
@@ -69,7 +69,7 @@ static grdi_node *node_create(const grdi_derivative *derivative, const grd_tenso
 
 grdi_node *grdi_leaf_create(const grd_tensor *x)
 {
-    return node_create(NULL, x, 0, 0);
+    return node_create(NULL, "leaf", x, 0, 0);
 }
 
 bool grdi_recording(void)
@@ -96,12 +96,14 @@ static unsigned saved_for(const grdi_derivative *derivative, const grd_tensor *c
     return mask;
 }
 
+grdi_saved_tensor grdi_save(const grd_tensor *x)
+{
+    return (grdi_saved_tensor){ grdi_retain((void *)x), x->storage->version };
+}
+
 static void save(grdi_node *node, const grd_tensor *x)
 {
-    saved_tensors(node)[node->kept++] = (grdi_saved_tensor){
-        .tensor = grdi_retain((void *)x),
-        .version = x->storage->version,
-    };
+    saved_tensors(node)[node->kept++] = grdi_save(x);
 }
 
 /* Saves y's values without its history: y refers to the node, which must not refer to y. */
@@ -130,14 +132,15 @@ grd_tensor *grdi_record_saving(const grdi_derivative *derivative, grd_tensor *y,
     if (!grdi_recording())
         return y;
     const unsigned mask = saved_for(derivative, inputs, count, &any);
-    if (!any && !derivative->captures)
+    if (!any)
         return y;
     if (!derivative->backward)
         return grdi_fail(GRD_ERROR_GRAPH, derivative->op,
                          "has no derivative, and an input requires grad (use grd_detach)");
 
     assert(!y->history && count <= GRDI_MAX_INPUTS);
-    grdi_node *node = node_create(derivative, y, count, __builtin_popcount(mask) + extras);
+    grdi_node *node =
+        node_create(derivative, derivative->op, y, count, __builtin_popcount(mask) + extras);
     if (!node)
         return NULL;
     node->saved_mask = mask;
@@ -158,6 +161,20 @@ grd_tensor *grdi_record_saving(const grdi_derivative *derivative, grd_tensor *y,
     return y;
 }
 
+grd_tensor *grdi_record_call(const grdi_derivative *derivative, const char *op, grd_tensor *y,
+                             grdi_node *const inputs[], int count, grdi_object *call)
+{
+    assert(!y->history && !derivative->attributes);
+    grdi_node *node = node_create(derivative, op, y, count, 0);
+    if (!node)
+        return NULL;
+    for (int i = 0; i < count; i++)
+        node->inputs[i] = grdi_retain_local(inputs[i]);
+    node->call = grdi_retain(call);
+    y->history = &node->object;
+    return y;
+}
+
 const grd_shape *grdi_input_shape(const grdi_node *node, int input)
 {
     return &node->inputs[input]->shape;
@@ -173,24 +190,37 @@ grd_tensor *grdi_constant(const grd_tensor *like, double value)
     return grdi_full("constant", &(grd_shape){ 0 }, value, like->array.dtype, grdi_device(like));
 }
 
-static grd_tensor *unchanged(grdi_node *node, int slot, const char *what, int number)
+grd_tensor *grdi_unchanged(const grdi_saved_tensor *saved, const char *op, const char *what,
+                           int64_t number)
 {
-    const grdi_saved_tensor *saved = &saved_tensors(node)[slot];
     if (saved->tensor->storage->version == saved->version)
         return saved->tensor;
 
     char which[32];
-    snprintf(which, sizeof which, number < 0 ? "%s" : "%s %d", what, number);
-    return grdi_fail(GRD_ERROR_GRAPH, node->op,
+    snprintf(which, sizeof which, number < 0 ? "%s" : "%s %lld", what, (long long)number);
+    return grdi_fail(GRD_ERROR_GRAPH, op,
                      "the saved %s %s was changed in place: expected version %u, found %u", which,
                      grdi_size_text(saved->tensor).chars, saved->version,
                      saved->tensor->storage->version);
+}
+
+static grd_tensor *unchanged(grdi_node *node, int slot, const char *what, int number)
+{
+    return grdi_unchanged(&saved_tensors(node)[slot], node->op, what, number);
 }
 
 static int slot_of(const grdi_node *node, unsigned bit)
 {
     assert(node->saved_mask & bit);
     return __builtin_popcount(node->saved_mask & (bit - 1));
+}
+
+const grd_tensor *grdi_peek(const grdi_node *node, unsigned bit)
+{
+    if (!(node->saved_mask & bit))
+        return NULL;
+    const grdi_saved_tensor *saved = &saved_tensors((grdi_node *)node)[slot_of(node, bit)];
+    return saved->tensor->storage->version == saved->version ? saved->tensor : NULL;
 }
 
 grd_tensor *grdi_saved(grdi_node *node, int input)

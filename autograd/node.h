@@ -23,7 +23,6 @@ typedef struct grdi_derivative {
     unsigned char needs[4]; /* needs[i]: what dx[i] is computed from; saved if input i wants it */
     size_t attributes;      /* bytes kept for backward, such as a dimension */
     void (*backward)(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]);
-    bool captures; /* may reach leaves that are no inputs: always recorded, always walked */
 } grdi_derivative;
 
 /* Returns y, with a node if recording is on and an input requires grad; NULL for a NULL y.
@@ -37,12 +36,20 @@ grd_tensor *grdi_record_saving(const grdi_derivative *derivative, grd_tensor *y,
                                const grd_tensor *const inputs[], int count, const void *attributes,
                                const grd_tensor *const extra[], int extras);
 
+/* Gives y, which is fresh, a node of these inputs (of which some may be NULL, and which may be any
+ * number) that holds `call`: for derivatives that keep what they need there. */
+grd_tensor *grdi_record_call(const grdi_derivative *derivative, const char *op, grd_tensor *y,
+                             grdi_node *const inputs[], int count, grdi_object *call);
+
 /* For derivatives. */
 bool grdi_wants(const grdi_node *node, int input);
 /* NULL if it was changed in place since (an error), was absent, or no wanted gradient needs it. */
 grd_tensor *grdi_saved(grdi_node *node, int input);
 grd_tensor *grdi_saved_output(grdi_node *node);
 grd_tensor *grdi_saved_extra(grdi_node *node, int i);
+/* For onlookers: the saved tensor of that bit; NULL, without an error, if it was not saved or was
+ * changed. */
+const grd_tensor *grdi_peek(const grdi_node *node, unsigned bit);
 const grd_shape *grdi_input_shape(const grdi_node *node, int input); /* of an input it wants */
 const void *grdi_attributes(const grdi_node *node);
 grd_tensor *grdi_constant(const grd_tensor *like,
@@ -53,6 +60,12 @@ typedef struct grdi_saved_tensor {
     grd_tensor *tensor;
     uint32_t version;
 } grdi_saved_tensor;
+
+grdi_saved_tensor grdi_save(const grd_tensor *x);
+
+/* The tensor; NULL, with an error of `op`, if it was changed in place since. `number` < 0: none. */
+grd_tensor *grdi_unchanged(const grdi_saved_tensor *saved, const char *op, const char *what,
+                           int64_t number);
 
 /* One block holds the node, its inputs, its saved tensors and its attributes, in this order. */
 struct grdi_node {
@@ -68,9 +81,10 @@ struct grdi_node {
     size_t bytes;             /* of the block */
     grd_tensor *grad;         /* a leaf's, or a retaining node's, collected gradient */
     struct grdi_hook *hooks;  /* called with the gradient; NULL: none */
-    grdi_object *call;        /* what a custom op keeps; NULL: none */
+    grdi_object *call;        /* what an op of one's own or a recomputation keeps; NULL: none */
     struct grdi_visit *visit; /* the innermost walk's, while one is under way */
     bool freed, retains;      /* retains: collects a gradient though it is no leaf */
+    uint32_t region;          /* of grd_recompute where it was made; 0: none */
     grd_shape shape;
     grdi_node *inputs[];
 };

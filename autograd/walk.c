@@ -4,6 +4,8 @@
 
 #include "autograd/hooks.h"
 
+#include <stdio.h>
+
 static bool fail_freed(const grdi_walk *w, const grdi_node *node)
 {
     return grdi_fail(GRD_ERROR_GRAPH, w->op,
@@ -17,8 +19,7 @@ grdi_visit *grdi_visit_of(const grdi_walk *w, const grdi_node *node)
     return node->visit && node->visit->walk == w ? node->visit : NULL;
 }
 
-/* The visit, made if need be; NULL when out of memory. */
-static grdi_visit *visit(grdi_walk *w, grdi_node *node)
+grdi_visit *grdi_walk_visit(grdi_walk *w, grdi_node *node)
 {
     grdi_visit *v = grdi_visit_of(w, node);
     if (v)
@@ -28,8 +29,12 @@ static grdi_visit *visit(grdi_walk *w, grdi_node *node)
         return grdi_fail_memory(w->op, sizeof *v);
     *v = (grdi_visit){ .node = grdi_retain_local(node), .walk = w, .outer = node->visit };
     node->visit = v;
-    *w->last = v;
-    w->last = &v->next;
+    *(w->last ? &w->last->next : &w->visits) = v;
+    w->last = v;
+    if (w->region && node->region != w->region) {
+        v->bound = true;
+        w->bounds++;
+    }
     return v;
 }
 
@@ -51,7 +56,7 @@ static int followed(const grdi_visit *v)
 }
 
 /* Visits all nodes below the roots, which are visited already, and counts each one's consumers. */
-static bool find(grdi_walk *w)
+bool grdi_walk_find(grdi_walk *w)
 {
     for (grdi_visit *v = w->visits; v; v = v->next) {
         if (v->node->freed && !v->bound)
@@ -59,7 +64,7 @@ static bool find(grdi_walk *w)
         for (int i = 0; i < followed(v); i++) {
             if (!v->node->inputs[i])
                 continue;
-            grdi_visit *input = visit(w, v->node->inputs[i]);
+            grdi_visit *input = grdi_walk_visit(w, v->node->inputs[i]);
             if (!input)
                 return false;
             input->pending++;
@@ -117,7 +122,7 @@ static void sort(grdi_walk *w)
 {
     for (grdi_visit *v = inputs_first(w), *next; v; v = next) {
         next = v->order;
-        v->wanted = is_collected(w, v) || (v->node->derivative && v->node->derivative->captures);
+        v->wanted = is_collected(w, v);
         for (int i = 0; i < followed(v) && !v->wanted; i++)
             v->wanted = input_visit(v, i) && input_visit(v, i)->wanted;
         if (v->wanted) {
@@ -184,60 +189,68 @@ static bool add_input_gradient(grdi_visit *v, int i, grd_tensor **dx)
     *dx = fitted(*dx, &v->node->inputs[i]->shape, op);
     if (!*dx)
         return grdi_fail(GRD_ERROR_GRAPH, op, "gradient %d is missing", i);
-    if (grdi_checks_values() && !grdi_check_values(op, "the gradient of an input", *dx))
-        return false;
+    if (grdi_checks_values()) {
+        char what[40];
+        snprintf(what, sizeof what, "the gradient of input %d", i);
+        if (!grdi_check_values(op, what, *dx))
+            return false;
+    }
     return add_gradient(input_visit(v, i), *dx, v);
 }
 
-static bool call_derivative(grdi_walk *w, grdi_visit *v)
+static bool add_input_gradients(grdi_walk *w, grdi_visit *v, grd_tensor *dx[])
 {
     grdi_node *node = v->node;
-    grd_tensor *dx[GRDI_MAX_INPUTS];
+    const int count = node->count;
     /* For the watch alone: a derivative may hand it on. */
-    grd_tensor *dy = grdi_self.scope->modes.watch ? grdi_retain(v->dy) : NULL;
-    for (int i = 0; i < node->count; i++)
+    grd_tensor *dy = w->watched ? grdi_retain(v->dy) : NULL;
+    for (int i = 0; i < count; i++)
         dx[i] = NULL;
     node->derivative->backward(node, v->dy, dx);
-    bool done = true;
-    for (int i = 0; i < node->count && done; i++)
+    bool done = !node->freed || fail_freed(w, node);
+    for (int i = 0; i < count && done; i++)
         if (grdi_wants(node, i))
             done = add_input_gradient(v, i, &dx[i]);
         else
             dx[i] = NULL;
-    done = done && !grdi_latched() && (!dy || grdi_show_step(node, w->steps, w->total, dy, dx));
+    done = done && !grdi_latched() && (!dy || grdi_show_step(w, v, dy, dx));
     grdi_release(dy);
     w->steps++;
     return done || fail_at(node);
 }
 
-/* Adds to what was collected there. */
-static bool collect(grdi_visit *v, grd_tensor *gradient)
+static bool call_derivative(grdi_walk *w, grdi_visit *v)
 {
-    grd_tensor *sum = v->collected ? grd_add(v->collected, gradient) : gradient;
-    if (!sum)
-        return false;
-    grdi_retain(sum);
-    grdi_release(v->collected);
-    v->collected = sum;
-    return true;
+    grd_tensor *few[GRDI_MAX_INPUTS];
+    if (v->node->count <= GRDI_MAX_INPUTS)
+        return add_input_gradients(w, v, few);
+    const size_t bytes = (size_t)v->node->count * sizeof *few;
+    grd_tensor **many = grdi_allocate(bytes);
+    if (!many)
+        return grdi_fail_memory(w->op, bytes);
+    const bool done = add_input_gradients(w, v, many);
+    grdi_free(many, bytes);
+    return done;
 }
 
 /* What to do with a node's gradient, which is whole. */
 static bool use_gradient(grdi_walk *w, grdi_visit *v)
 {
-    if (v->node->hooks && !grdi_call_hooks(v->node, &v->dy))
+    if (v->node->hooks && !v->bound && !grdi_call_hooks(v->node, &v->dy))
         return fail_at(v->node);
-    if (is_collected(w, v) && !collect(v, v->dy))
-        return false;
-    return !is_step(v) || call_derivative(w, v);
+    if (is_collected(w, v))
+        v->collected = grdi_retain(v->dy);
+    if (!is_step(v))
+        return true;
+    if (v->node->freed) /* by a walk inside this one */
+        return fail_freed(w, v->node);
+    return call_derivative(w, v);
 }
 
 static bool step(grdi_walk *w, grdi_visit *v)
 {
-    if (v->node->freed && !v->bound) /* by a walk inside this one */
-        return fail_freed(w, v->node);
     bool done;
-    if (is_step(v) || v->node->hooks || v->collected) {
+    if (is_step(v) || v->node->hooks) {
         grd_scope scope;
         grdi_scope_open(&scope);
         scope.modes.no_grad = !w->create;
@@ -253,20 +266,14 @@ static bool step(grdi_walk *w, grdi_visit *v)
     return done;
 }
 
-static bool compute(grdi_walk *w)
+bool grdi_walk_compute(grdi_walk *w)
 {
+    sort(w);
+    w->watched = grdi_is_watched();
     for (grdi_visit *v = w->order; v; v = v->order)
-        if (v->dy && !step(w, v))
+        if (!step(w, v))
             return false;
     return true;
-}
-
-static void forget(grdi_visit *v)
-{
-    grdi_release(v->dy);
-    grdi_release(v->collected);
-    grdi_release_local(v->node);
-    grdi_free(v, sizeof *v);
 }
 
 void grdi_walk_leave(grdi_walk *w)
@@ -274,31 +281,19 @@ void grdi_walk_leave(grdi_walk *w)
     for (grdi_visit *v = w->visits, *next; v; v = next) {
         next = v->next;
         v->node->visit = v->outer;
-        forget(v);
+        grdi_release(v->dy);
+        grdi_release(v->collected);
+        grdi_release_local(v->node);
+        grdi_free(v, sizeof *v);
     }
-    w->visits = NULL;
 }
 
-bool grdi_walk_merge(grdi_walk *outer, grdi_walk *inner, grd_tensor *gradients[])
+grd_tensor *grdi_walk_result(const grdi_walk *w, const grdi_visit *v)
 {
-    for (int64_t i = 0; i < inner->targets.count; i++) {
-        grdi_visit *v = grdi_visit_of(inner, grdi_history(inner->targets.at[i]));
-        gradients[i] = v ? v->collected : NULL;
-        if (v)
-            v->collected = NULL;
-    }
-    for (grdi_visit *v = inner->visits; v; v = v->next)
-        v->node->visit = v->outer;
-
-    bool done = true;
-    for (grdi_visit *v = inner->visits, *next; v; v = next) {
-        grdi_visit *to = v->collected && done ? visit(outer, v->node) : NULL;
-        done = done && (!v->collected || (to && collect(to, v->collected)));
-        next = v->next;
-        forget(v);
-    }
-    inner->visits = NULL;
-    return done;
+    grd_tensor *dx = grdi_tensor_view(w->op, v->collected, &v->collected->array);
+    if (dx)
+        dx->history = grdi_retain_local(v->collected->history);
+    return dx;
 }
 
 /* The gradient to start from: `given`, or 1 for a root with one element. */
@@ -317,11 +312,11 @@ static const grd_tensor *root_gradient(const char *op, const grd_tensor *root,
     if (!grdi_has_shape(&given->array, &shape))
         return grdi_fail(GRD_ERROR_SHAPE, op, "the root is %s, its gradient %s",
                          grdi_size_text(root).chars, grdi_size_text(given).chars);
-    return given;
+    return !grdi_checks_values() || grdi_check_values(op, "the root's gradient", given) ? given
+                                                                                        : NULL;
 }
 
-/* Where the walk starts, and with what gradient. */
-static bool enter(grdi_walk *w, const grd_tensor *root, const grd_tensor *given)
+bool grdi_walk_enter(grdi_walk *w, const grd_tensor *root, const grd_tensor *gradient)
 {
     if (!root)
         return grdi_fail_null(w->op);
@@ -330,11 +325,11 @@ static bool enter(grdi_walk *w, const grd_tensor *root, const grd_tensor *given)
                          "the root %s does not require grad: no input did, or it was made under "
                          "no-grad",
                          grdi_size_text(root).chars);
-    grdi_visit *v = visit(w, grdi_history(root));
+    grdi_visit *v = grdi_walk_visit(w, grdi_history(root));
     if (!v)
         return false;
     v->root = true;
-    return add_gradient(v, (grd_tensor *)root_gradient(w->op, root, given), NULL);
+    return add_gradient(v, (grd_tensor *)root_gradient(w->op, root, gradient), NULL);
 }
 
 static void mark_targets(const grdi_walk *w, grd_list targets)
@@ -346,33 +341,18 @@ static void mark_targets(const grdi_walk *w, grd_list targets)
     }
 }
 
-/* Where a bounded walk ends: known before the way there is. */
-static bool mark_bounds(grdi_walk *w)
+bool grdi_walk_run(grdi_walk *w, grd_list roots, grd_list gradients, grd_list targets)
 {
-    for (int64_t i = 0; i < w->targets.count; i++) {
-        grdi_visit *v = visit(w, grdi_history(w->targets.at[i]));
-        if (!v)
-            return false;
-        v->bound = v->target = true;
-    }
-    return true;
-}
-
-bool grdi_walk_run(grdi_walk *w, grd_list roots, grd_list gradients)
-{
-    w->last = &w->visits;
     if (grdi_latched())
         return false;
     if (gradients.count && gradients.count != roots.count)
         return grdi_fail(GRD_ERROR_ARGUMENT, w->op, "%lld gradients for %lld outputs",
                          (long long)gradients.count, (long long)roots.count);
     for (int64_t i = 0; i < roots.count; i++)
-        if (!enter(w, roots.at[i], gradients.count ? gradients.at[i] : NULL))
+        if (!grdi_walk_enter(w, roots.at[i], gradients.count ? gradients.at[i] : NULL))
             return false;
-    if ((w->outer && !mark_bounds(w)) || !find(w))
+    if (!grdi_walk_find(w))
         return false;
-    for (const grdi_walk *one = w; one; one = one->outer)
-        mark_targets(w, one->targets);
-    sort(w);
-    return compute(w);
+    mark_targets(w, targets);
+    return grdi_walk_compute(w);
 }

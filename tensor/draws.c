@@ -19,13 +19,18 @@ void grdi_draws_release(grdi_draws *draws)
     draws->count = 0;
 }
 
-void grdi_draws_swap(grdi_draws *draws)
+void grdi_draws_rewind(const grdi_draws *draws, uint64_t now[GRDI_MAX_DRAWS])
 {
     for (int i = 0; i < draws->count; i++) {
-        const uint64_t counter = draws->drawn[i].rng->state.counter;
+        now[i] = draws->drawn[i].rng->state.counter;
         draws->drawn[i].rng->state.counter = draws->drawn[i].counter;
-        draws->drawn[i].counter = counter;
     }
+}
+
+void grdi_draws_restore(const grdi_draws *draws, const uint64_t now[GRDI_MAX_DRAWS])
+{
+    for (int i = 0; i < draws->count; i++)
+        draws->drawn[i].rng->state.counter = now[i];
 }
 
 static void note(grdi_draws *draws, grd_rng *rng)

@@ -252,7 +252,13 @@ void grdi_write_f64(const char *op, grd_tensor *x, const double *values);
 /* A copy whose last two dimensions lie swapped in memory. */
 grd_tensor *grdi_copy_turned(const grd_tensor *x);
 
-/* anomaly.c */
-grd_tensor *grdi_first_nan(const char *op, const grd_tensor *x); /* i64 [], -1: none */
+/* anomaly.c: where x's first NaN is, row-major; i64 [], -1: there is none. */
+grd_tensor *grdi_first_nan(const char *op, const grd_tensor *x);
+/* Whether the scope wants values checked; and doing it: false, with an error, for a NaN in x. */
+static inline bool grdi_checks_values(void)
+{
+    return grdi_self.scope && grdi_self.scope->modes.anomaly;
+}
+bool grdi_check_values(const char *op, const char *what, const grd_tensor *x);
 
 #endif

@@ -85,6 +85,8 @@ static grd_status run(const char *op, grd_tensor *x, const grd_tensor *y, change
     if (grdi_may_write(op, x) && describe(x, y, arrays))
         grdi_launched(f(grdi_device(x), &arrays[0], &arrays[1], factor), op, x->array.dtype,
                       grdi_device(x));
+    if (!grdi_latched() && grdi_checks_values())
+        grdi_check_values(op, "the result", x);
     return grd_scope_end(&scope);
 }
 

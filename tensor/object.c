@@ -32,7 +32,8 @@ void grdi_scope_open(grd_scope *scope)
 {
     scope->parent = grdi_self.scope;
     scope->objects = NULL;
-    scope->pooled = false;
+    scope->watch = NULL;
+    scope->unwatched = scope->pooled = false;
     if (scope->parent)
         scope->modes = scope->parent->modes;
     else

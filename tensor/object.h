@@ -73,14 +73,15 @@ typedef struct grdi_modes {
     grd_device *device;
     grd_dtype dtype;
     bool no_grad, anomaly;
-    bool (*watch)(const struct grd_backward_step *step, void *user); /* of every backward step */
-    void *watch_user;
 } grdi_modes;
 
 struct grd_scope {
     grd_scope *parent; /* on the thread's stack, or the next of the detached */
     grdi_object *objects;
     grdi_modes modes;
+    bool (*watch)(const struct grd_backward_step *step, void *user); /* NULL: none, user is unset */
+    void *watch_user;
+    bool unwatched; /* by the watches of the scopes around, one of which is looking just now */
     bool pooled;
 };
 
@@ -132,6 +133,7 @@ typedef struct grdi_thread {
     grdi_error error;
     struct grdi_cache *cache;
     struct grdi_draws *draws; /* notes which generators are drawn from; NULL: nobody asks */
+    uint32_t region;          /* of the graph nodes that are made (autograd/node.h) */
 } grdi_thread;
 
 extern _Thread_local grdi_thread grdi_self

@@ -39,9 +39,9 @@ typedef struct grdi_draws {
 void grdi_draws_begin(grdi_draws *draws);
 void grdi_draws_end(grdi_draws *draws);
 void grdi_draws_release(grdi_draws *draws);
-/* Sets the generators to where they stood, and `draws` to where they stood just now: a second call
- * undoes the first. */
-void grdi_draws_swap(grdi_draws *draws);
+/* Sets the generators to where they stood, and notes where they stand now; and back to that. */
+void grdi_draws_rewind(const grdi_draws *draws, uint64_t now[GRDI_MAX_DRAWS]);
+void grdi_draws_restore(const grdi_draws *draws, const uint64_t now[GRDI_MAX_DRAWS]);
 void grdi_note_draw(grd_rng *rng);
 
 /* Where the next draw starts, and going past a draw of so many elements, to be done when it

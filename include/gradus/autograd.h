@@ -25,7 +25,8 @@ GRD_API const grd_tensor *grd_tensor_grad(const grd_tensor *x);
 /* Drops the collected gradient, also while an error is latched: afterwards there is none.
  * Optimizers do it after their step. */
 GRD_API void grd_zero_grad(grd_tensor *x);
-/* Collects the gradient of a tensor that is no leaf too. Returns x. */
+/* From now on grd_backward collects the gradient of x too, which is no leaf but requires grad; as
+ * for a leaf, grd_tensor_grad reads it. Returns x. */
 GRD_API grd_tensor *grd_retain_grad(grd_tensor *x);
 /* x's values (the same memory) without its graph. */
 GRD_NEW grd_tensor *grd_detach(const grd_tensor *x);
@@ -59,8 +60,9 @@ GRD_API grd_status grd_grad(grd_list outputs, grd_list inputs, const grd_grad_op
 
 /* Called with the gradient of x, leaf or not, once a walk has all of it and before it is collected
  * or handed on; the hooks of a tensor are called in order. Returns what takes its place, of its
- * shape, dtype and device, or NULL to leave it. */
+ * shape, dtype and device, or NULL to leave it. Recorded only under create_graph; it may walk. */
 typedef grd_tensor *(*grd_gradient_hook)(const grd_tensor *gradient, void *user);
+/* The hook stays as long as x and its graph; x requires grad. */
 GRD_API grd_status grd_on_gradient(grd_tensor *x, grd_gradient_hook hook, void *user);
 
 /* One step of a backward walk, shown to whoever steps through it. Borrowed for the call. A graph
@@ -74,33 +76,43 @@ typedef struct grd_backward_step {
 } grd_backward_step;
 /* false: stop here, backward fails */
 typedef bool (*grd_backward_watch)(const grd_backward_step *step, void *user);
-/* Watches every backward on this thread within the scope; NULL: no more. */
+/* Watches every walk on this thread within the scope, also those inside others (of hooks, of
+ * grd_recompute), but not what a watch walks itself. One a scope: another takes its place, NULL
+ * ends it; those of scopes around see the step after it. */
 GRD_API grd_status grd_on_backward(grd_scope *scope, grd_backward_watch watch, void *user);
 
 /* ---- Ops of one's own ---- */
 
 typedef struct grd_call grd_call; /* one use of an op: what it saved and its settings */
+/* A constant: it lives as long as the graphs that it made. */
 typedef struct grd_custom_op {
     const char *name;
-    /* Makes y from inputs in a scope of its own, unrecorded. NULL after grd_fail. */
+    /* Makes y from inputs in a scope of its own, unrecorded. NULL after grd_fail. Where gradients
+     * are differentiated again it is called again, recorded and with the same random numbers, for
+     * what it saves. */
     grd_tensor *(*forward)(grd_call *call, const grd_tensor *const *inputs);
     /* Fills dinputs[i], in public ops so that it can be differentiated again; an entry left NULL is
      * a zero gradient. NULL: no derivative, an error at forward time when an input needs one. */
     void (*backward)(const grd_call *call, const grd_tensor *dy, grd_tensor **dinputs);
     size_t settings_size; /* bytes copied from grd_custom's settings into the call */
 } grd_custom_op;
+/* 1 to 16 inputs. */
 GRD_NEW grd_tensor *grd_custom(const grd_custom_op *op, grd_list inputs, const void *settings);
-/* 0, 1, ... in order; holds on to x */
+/* In forward: 0, 1, ... in order, up to 16; holds on to x. Inputs are saved anyway. */
 GRD_API grd_status grd_call_save(grd_call *call, const grd_tensor *x);
 GRD_API const grd_tensor *grd_call_saved(const grd_call *call, int64_t i);
 GRD_API const grd_tensor *grd_call_input(const grd_call *call, int64_t i);
+/* Whether backward must fill dinputs[i]; others are ignored. In forward: whether it may have to. */
+GRD_API bool grd_call_wants(const grd_call *call, int64_t i);
 GRD_API const void *grd_call_settings(const grd_call *call);
 
 /* A function of tensors, to be differentiated, checked or recomputed. */
 typedef grd_tensor *(*grd_function)(const grd_tensor *const *inputs, void *user);
 /* f(inputs), saving only the inputs and computing f again in backward (torch.utils.checkpoint),
  * with the same random numbers. f may also use tensors that it finds by way of user, such as a
- * module's parameters: their gradients are collected too, and the result always requires grad. */
+ * module's parameters: they get their gradients like inputs, in any kind of walk. f must depend on
+ * the same tensors both times (GRD_ERROR_GRAPH), and what it finds by way of user must hold the
+ * same values. user lives as long as the graph. */
 GRD_NEW grd_tensor *grd_recompute(grd_function f, void *user, grd_list inputs);
 
 /* ---- Checking ---- */
