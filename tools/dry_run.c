@@ -1,0 +1,76 @@
+/* gradus train --dry-run: two steps of training, saved nowhere, in memory that is counted. */
+#include "tools/step.h"
+#include "tools/tools.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+typedef struct counter {
+    atomic_llong live, peak;
+} counter;
+
+static void *count_allocate(size_t bytes, void *user)
+{
+    counter *c = user;
+    void *block = aligned_alloc(64, bytes);
+    if (!block)
+        return NULL;
+    const long long live = atomic_fetch_add(&c->live, (long long)bytes) + (long long)bytes;
+    long long peak = atomic_load(&c->peak);
+    while (live > peak && !atomic_compare_exchange_weak(&c->peak, &peak, live))
+        ;
+    return block;
+}
+
+static void count_release(void *block, size_t bytes, void *user)
+{
+    atomic_fetch_sub(&((counter *)user)->live, (long long)bytes);
+    free(block);
+}
+
+static void print_size(const char *what, double bytes)
+{
+    printf("%-24s %10.1f MiB\n", what, bytes / 1048576);
+}
+
+static void print_memory(const stepper *t, const counter *c)
+{
+    const double values = (double)grd_module_num_values(t->s.model);
+    const double width = t->o->dtype[5] == '6' ? 8 : 4;
+    printf("%-24s %10.0f\n", "parameters", values);
+    print_size("weights", values * width);
+    print_size("gradients", values * width);
+    print_size("moments", 2 * values * width);
+    print_size("in all, at the most", (double)atomic_load(&c->peak));
+}
+
+/* The second step tells the speed: the first one fetches the memory. */
+static grd_status measure(stepper *t, const counter *c)
+{
+    step_report report = { 0 };
+    grd_scope *scope = open_scope(t->o);
+    t->s = make_setup(t->o);
+    if (train_step(t, &report) && train_step(t, &report)) {
+        grd_module_print(stdout, t->s.model);
+        print_memory(t, c);
+        printf("%-24s %10.1f ms, %.0f tokens/s\n", "a step", 1e3 * report.seconds,
+               report.tokens / report.seconds);
+        printf("%-24s %10.0f s\n", "all steps", report.seconds * (double)t->o->steps);
+    }
+    return grd_scope_end(scope);
+}
+
+int dry_run(options *o)
+{
+    stepper t;
+    static counter memory;
+    const grd_allocator counted = { count_allocate, count_release, &memory, false };
+    if (grd_set_allocator(&counted) != GRD_OK)
+        return complain_of_library();
+    if (!stepper_begin(&t, o))
+        return complain("out of memory"), EXIT_FAILED;
+    const grd_status status = measure(&t, &memory);
+    stepper_end(&t);
+    return status == GRD_OK ? 0 : complain_of_library();
+}

@@ -1,0 +1,137 @@
+/* gradus: the program. Every command is a file of its own. */
+#include "tools/tools.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* clang-format off */
+static const command commands[] = {
+    { "train", TRAIN, "[options]",
+      "Trains a transformer on a generated task or on a text.",
+      "  gradus train --task copy --out copy            a toy, in a minute\n"
+      "  gradus train --text book.txt --context 128 --out book\n"
+      "  gradus train --out book --resume auto          goes on where it stopped\n"
+      "  gradus train --task add --dry-run              what it would take\n"
+      "  gradus train --replay case.h5 --output result.h5\n",
+      run_train },
+    { "sample", SAMPLE, "--weights FILE [options]",
+      "Continues a text; of a task, shows predictions beside the right answers.",
+      "  gradus sample --weights book/best.h5 --prompt 'Once' --tokens 300\n"
+      "  gradus sample --weights copy/weights.h5\n",
+      run_sample },
+    { "check", CHECK, "[--weights FILE] [options]",
+      "Checks that gradients flow: every parameter, and every head's part of each projection,\n"
+      "must get a gradient that is finite and not zero. Names those that do not.",
+      "  gradus check --weights copy/weights.h5\n"
+      "  gradus check --task sort --num-layers 4\n",
+      run_check },
+    { "inspect", INSPECT, "FILE",
+      "Verifies a checkpoint and shows what is in it.",
+      "  gradus inspect copy/weights.h5\n",
+      run_inspect },
+};
+/* clang-format on */
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static const char *speaking = ""; /* the command, for messages */
+static const char *path = "gradus";
+
+const char *program_path(void)
+{
+    return path;
+}
+
+bool complain(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "gradus%s%s: ", *speaking ? " " : "", speaking);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    return false;
+}
+
+int complain_of_library(void)
+{
+    complain("%s", grd_error_message());
+    grd_error_take();
+    return EXIT_FAILED;
+}
+
+const char *system_error(void)
+{
+    return strerror(errno);
+}
+
+static void print_usage(FILE *out)
+{
+    fprintf(out, "usage: gradus COMMAND [options]\n\n");
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-8s  %.*s\n", commands[i].name, (int)strcspn(commands[i].summary, "\n"),
+                commands[i].summary);
+    fprintf(out,
+            "\ngradus COMMAND --help lists its options; gradus --version what it is made of.\n");
+}
+
+static void print_version(void)
+{
+    const grd_cpu_info cpu = grd_cpu_describe();
+    printf("gradus %s\n", grd_version());
+    printf("instruction set  %s, %d threads\n", cpu.instruction_set, cpu.threads);
+    printf("BLAS             %s, core %s\n", cpu.blas, cpu.blas_core);
+    printf("libraries        %s\n", GRADUS_LIBRARIES);
+}
+
+/* OpenBLAS takes the variable's word over what the processor can do. */
+static void warn_of_slow_blas(void)
+{
+    static const char *const wide[] = { "SkylakeX", "Cooperlake", "SapphireRapids" };
+    const char *asked = getenv("OPENBLAS_CORETYPE");
+    const grd_cpu_info cpu = grd_cpu_describe();
+    if (!asked || strcmp(cpu.instruction_set, "avx512") != 0)
+        return;
+    for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++)
+        if (strcmp(cpu.blas_core, wide[i]) == 0)
+            return;
+    complain("OPENBLAS_CORETYPE=%s keeps BLAS from this processor's AVX-512; unset it for speed",
+             asked);
+}
+
+static int run(const command *c, int argc, char **argv)
+{
+    options o;
+    speaking = c->name;
+    options_init(&o);
+    int status = parse_options(&o, c->bit, argc, (const char **)argv);
+    if (status == 0 && o.help == 1) {
+        print_help(stdout, c);
+    } else if (status == 0) {
+        warn_of_slow_blas();
+        status = c->run(&o);
+    }
+    if (status == EXIT_USAGE)
+        fprintf(stderr, "gradus %s --help lists the options\n", c->name);
+    options_free(&o);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    path = argc > 0 ? argv[0] : path;
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return run(&commands[i], argc - 1, argv + 1);
+    if (strcmp(name, "--version") == 0) {
+        print_version();
+        return 0;
+    }
+    const bool asked = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
+    if (argc > 1 && !asked)
+        complain("there is no command \"%s\"", name);
+    print_usage(asked ? stdout : stderr);
+    return asked ? 0 : EXIT_USAGE;
+}

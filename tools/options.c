@@ -1,0 +1,346 @@
+#include "tools/options.h"
+#include "nn/module.h"
+#include "tools/tools.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* clang-format off */
+#define AT(field) offsetof(options, field)
+#define TRAINED TRAIN | CHECK
+#define MODEL TRAIN | CHECK | REPLAY
+
+static const option data_rows[] = {
+    { "task", TEXT, AT(task), NULL, "copy|reverse|sort|add|recall|induction", NULL, TRAINED | SAMPLE, REFUSED,
+      "a generated task" },
+    { "length", INTEGER, AT(length), "0", "N", "[0,4096]", TRAINED | SAMPLE, REFUSED,
+      "items in a sequence of the task (0: the task's own)" },
+    { "text", TEXT, AT(text), NULL, "FILE", NULL, TRAINED, NOTED,
+      "a text: the first 90% to train on, the last 10% to validate" },
+    { "tokenizer", TEXT, AT(tokenizer), "characters", "characters|bytes", NULL, TRAINED, REFUSED,
+      "what a token of the text is" },
+};
+
+static const option model_rows[] = {
+    { "embed-dim", INTEGER, AT(embed_dim), "64", "N", "[1,65536]", MODEL, REFUSED, "numbers for a token" },
+    { "num-heads", INTEGER, AT(num_heads), "4", "N", "[1,65536]", MODEL, REFUSED,
+      "heads of attention; divides embed-dim" },
+    { "num-layers", INTEGER, AT(num_layers), "2", "N", "[1,1024]", MODEL, REFUSED, "blocks" },
+    { "context", INTEGER, AT(context), "0", "N", "[0,1048576]", MODEL, REFUSED,
+      "tokens that it can see (0: 64, or what the task needs)" },
+    { "ff-dim", INTEGER, AT(ff_dim), "0", "N", "[0,1048576]", MODEL, REFUSED,
+      "hidden numbers of a block's feed-forward part (0: 4 embed-dim)" },
+    { "activation", TEXT, AT(activation), "gelu", "gelu|gelu_tanh|relu|silu", NULL, MODEL, REFUSED,
+      "of the feed-forward part" },
+    { "norm-first", SWITCH, AT(norm_first), "true", "true|false", NULL, MODEL, REFUSED,
+      "normalise before attention and feed-forward, not after" },
+    { "norm-eps", REAL, AT(norm_eps), "1e-5", "X", "(0,1]", MODEL, REFUSED, "added to a variance" },
+    { "bias", SWITCH, AT(bias), "true", "true|false", NULL, MODEL, REFUSED,
+      "whether linear layers and norms add one" },
+    { "tied", SWITCH, AT(tied), "false", "true|false", NULL, MODEL, REFUSED,
+      "the head uses the token embedding" },
+    { "causal", SWITCH, AT(causal), NULL, "true|false", NULL, MODEL, REFUSED,
+      "no token sees later ones (unset: as the task needs)" },
+    { "dropout", REAL, AT(dropout), "0", "P", "[0,1)", TRAIN, REFUSED, "share of activations dropped in training" },
+    { "vocab-size", INTEGER, AT(vocab_size), "0", "N", "[0,1073741824]", REPLAY, REFUSED, "tokens" },
+};
+
+static const option optimizer_rows[] = {
+    { "lr", REAL, AT(lr), "0.001", "X", "[0,inf)", TRAIN | REPLAY, NOTED, "learning rate" },
+    { "min-lr", REAL, AT(min_lr), NULL, "X", "[0,inf)", TRAIN | REPLAY, NOTED,
+      "where a cosine takes it by the last step (unset: it stays)" },
+    { "warmup-steps", INTEGER, AT(warmup_steps), "50", "N", "[0,inf)", TRAIN | REPLAY, NOTED,
+      "steps over which it rises from 0" },
+    { "total-steps", INTEGER, AT(total_steps), "0", "N", "[0,inf)", TRAIN | REPLAY, NOTED,
+      "where the cosine ends (0: at steps)" },
+    { "beta1", REAL, AT(beta1), "0.9", "X", "[0,1)", TRAIN | REPLAY, NOTED, "AdamW's decay of the mean" },
+    { "beta2", REAL, AT(beta2), "0.99", "X", "(0,1)", TRAIN | REPLAY, NOTED, "and of the square" },
+    { "eps", REAL, AT(eps), "1e-8", "X", "(0,inf)", TRAIN | REPLAY, NOTED, "added to the root of the square" },
+    { "weight-decay", REAL, AT(weight_decay), "0.01", "X", "[0,inf)", TRAIN | REPLAY, NOTED,
+      "of tensors of two or more dimensions" },
+    { "clip-norm", REAL, AT(clip_norm), "1", "X", "[0,inf)", TRAIN | REPLAY, NOTED,
+      "longest gradient (0: any)" },
+    { "batch-size", INTEGER, AT(batch_size), "32", "N", "[1,1048576]", TRAINED, NOTED, "sequences at a time" },
+    { "accumulate", INTEGER, AT(accumulate), "1", "N", "[1,1048576]", TRAIN, NOTED,
+      "batches whose gradients are added for one step" },
+};
+
+static const option run_rows[] = {
+    { "steps", INTEGER, AT(steps), "2000", "N", "[0,inf)", TRAIN, FREE, "steps in all" },
+    { "out", TEXT, AT(out), NULL, "DIR", NULL, TRAIN, LOCAL,
+      "folder for weights.h5, best.h5 and metrics.jsonl (unset: nothing is saved)" },
+    { "resume", TEXT, AT(resume), NULL, "auto|never", NULL, TRAIN, LOCAL,
+      "auto: go on with the run in DIR if there is one; never: start over" },
+    { "save-every", INTEGER, AT(save_every), "200", "N", "[0,inf)", TRAIN, FREE,
+      "steps between checkpoints (0: at the end)" },
+    { "validate-every", INTEGER, AT(validate_every), "200", "N", "[0,inf)", TRAIN, FREE,
+      "steps between validations (0: none)" },
+    { "validate-batches", INTEGER, AT(validate_batches), "0", "N", "[0,inf)", TRAIN, FREE,
+      "batches for a validation (0: all)" },
+    { "log-every", INTEGER, AT(log_every), "0", "N", "[0,inf)", TRAIN, FREE,
+      "steps between lines where there is no terminal (0: 20 lines)" },
+    { "overfit-batch", SWITCH, AT(overfit_batch), "false", "true|false", NULL, TRAIN, REFUSED,
+      "train on the first batch again and again: the loss must fall to 0" },
+    { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED, REFUSED, "numbers to compute with" },
+    { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE, FREE, "where to compute" },
+    { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE, NOTED,
+      "of weights, data, dropout and sampling" },
+    { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE, FREE,
+      "for one operation (0: as many as there are processors)" },
+    { "config", TEXT, AT(config), NULL, "FILE", NULL, TRAINED, LOCAL,
+      "read options from JSON; those on the command line win" },
+    { "dump-config", SWITCH, AT(dump_config), "false", "", NULL, TRAIN, LOCAL,
+      "print the options as such a file, and stop" },
+    { "dry-run", SWITCH, AT(dry_run), "false", "", NULL, TRAIN, LOCAL,
+      "show parameters, memory and speed, and stop" },
+};
+
+static const option replay_rows[] = {
+    { "replay", TEXT, AT(replay), NULL, "CASE.h5", NULL, TRAIN, LOCAL, "retrace the run that a case file states" },
+    { "output", TEXT, AT(output), NULL, "RESULT.h5", NULL, TRAIN, LOCAL,
+      "where losses, gradient norms and final weights go" },
+};
+
+static const option use_rows[] = {
+    { "weights", TEXT, AT(weights), NULL, "FILE", NULL, SAMPLE | CHECK, LOCAL, "a checkpoint" },
+    { "prompt", TEXT, AT(prompt), NULL, "TEXT", NULL, SAMPLE, LOCAL, "the text to continue" },
+    { "tokens", INTEGER, AT(tokens), "200", "N", "[0,1000000000]", SAMPLE, LOCAL, "tokens to add" },
+    { "temperature", REAL, AT(temperature), "0.8", "X", "[0,inf)", SAMPLE, LOCAL, "0: always the likeliest" },
+    { "top-k", INTEGER, AT(top_k), "0", "N", "[0,inf)", SAMPLE, LOCAL, "choose among the N likeliest (0: all)" },
+    { "sequences", INTEGER, AT(sequences), "1000", "N", "[1,1000000]", SAMPLE, LOCAL,
+      "unseen sequences of a task to try" },
+};
+
+static const option help_rows[] = {
+    { "help", SWITCH, AT(help), "false", "", NULL, TRAIN | SAMPLE | CHECK | INSPECT, LOCAL, "show this" },
+};
+
+#define GROUP(title, rows) { title, rows, sizeof rows / sizeof rows[0] }
+const option_group option_groups[] = {
+    GROUP("Data", data_rows),
+    GROUP("Use", use_rows),
+    GROUP("Model", model_rows),
+    GROUP("Optimizer", optimizer_rows),
+    GROUP("Run", run_rows),
+    GROUP("Replay", replay_rows),
+    GROUP("Help", help_rows),
+};
+/* clang-format on */
+const size_t num_option_groups = sizeof option_groups / sizeof option_groups[0];
+
+size_t num_options(void)
+{
+    size_t count = 0;
+    for (size_t g = 0; g < num_option_groups; g++)
+        count += option_groups[g].count;
+    return count;
+}
+
+const option *option_at(size_t i)
+{
+    for (size_t g = 0; g < num_option_groups; i -= option_groups[g++].count)
+        if (i < option_groups[g].count)
+            return &option_groups[g].rows[i];
+    return NULL;
+}
+
+size_t option_index(const option *row)
+{
+    size_t i = 0;
+    while (option_at(i) != row)
+        i++;
+    return i;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    for (; *a && *b; a++, b++)
+        if (*a != *b && !(strchr("-_", *a) && strchr("-_", *b)))
+            return false;
+    return *a == *b;
+}
+
+const option *option_named(const char *name, int commands)
+{
+    for (size_t i = 0; i < num_options(); i++)
+        if ((option_at(i)->commands & commands) && same_name(option_at(i)->name, name))
+            return option_at(i);
+    return NULL;
+}
+
+static char *exchange(char *text, char from, char to)
+{
+    for (char *c = text; *c; c++)
+        *c = *c == from ? to : *c;
+    return text;
+}
+
+const char *key_of(const option *row, char buffer[64])
+{
+    snprintf(buffer, 64, "%s", row->name);
+    return exchange(buffer, '-', '_');
+}
+
+const char *nearest_option(const char *name, int commands, bool in_file, char buffer[128])
+{
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "%s", name);
+    grdi_nearest nearest = { .wanted = exchange(wanted, '_', '-') };
+    for (size_t i = 0; i < num_options(); i++)
+        if ((option_at(i)->commands & commands) && !(in_file && option_at(i)->change == LOCAL))
+            grdi_nearest_try(&nearest, option_at(i)->name);
+    snprintf(buffer, 128, "%.127s", grdi_nearest_text(&nearest).chars);
+    return in_file ? exchange(buffer, '-', '_') : buffer;
+}
+
+static void *field(const options *o, const option *row)
+{
+    return (char *)o + row->offset;
+}
+
+void options_init(options *o)
+{
+    *o = (options){ 0 };
+    for (size_t i = 0; i < num_options(); i++)
+        set_option(o, option_at(i), option_at(i)->fallback, FROM_TABLE, option_at(i)->name);
+}
+
+void options_free(options *o)
+{
+    for (size_t i = 0; i < num_options(); i++)
+        if (option_at(i)->kind == TEXT)
+            free(*(char **)field(o, option_at(i)));
+    for (int i = 0; i < o->num_arguments; i++)
+        free(o->arguments[i]);
+    free(o->arguments);
+    *o = (options){ 0 };
+}
+
+/* "[0,1)": whether x lies in it. */
+static bool in_range(double x, const char *range)
+{
+    char open, close;
+    double low, high;
+    if (!range || sscanf(range, "%c%lf,%lf%c", &open, &low, &high, &close) != 4)
+        return true;
+    return (open == '[' ? x >= low : x > low) && (close == ']' ? x <= high : x < high);
+}
+
+static bool set_integer(int64_t *to, const option *row, const char *text, const char *label)
+{
+    char *end;
+    errno = 0;
+    const long long value = strtoll(text, &end, 10);
+    if (end == text || *end || errno)
+        return complain("%s: \"%s\" is not a whole number", label, text);
+    if (!in_range((double)value, row->range))
+        return complain("%s: %lld is not in %s", label, value, row->range);
+    *to = value;
+    return true;
+}
+
+static bool set_real(double *to, const option *row, const char *text, const char *label)
+{
+    char *end;
+    const double value = strtod(text, &end);
+    if (end == text || *end || !isfinite(value))
+        return complain("%s: \"%s\" is not a number", label, text);
+    if (!in_range(value, row->range))
+        return complain("%s: %g is not in %s", label, value, row->range);
+    *to = value;
+    return true;
+}
+
+static bool set_switch(truth *to, const char *text, const char *label)
+{
+    *to = strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+    return *to == 1 || strcmp(text, "false") == 0 || strcmp(text, "0") == 0 ||
+           complain("%s: \"%s\" is neither true nor false", label, text);
+}
+
+/* Whether text is one of "a|b|c". */
+static bool is_choice(const char *text, const char *choices)
+{
+    const size_t length = strlen(text);
+    for (const char *at = choices; at; at = strchr(at, '|')) {
+        at += *at == '|';
+        if (strncmp(at, text, length) == 0 && (at[length] == '|' || !at[length]))
+            return length > 0;
+    }
+    return false;
+}
+
+static bool set_text(char **to, const option *row, const char *text, const char *label)
+{
+    if (strchr(row->value, '|') && !is_choice(text, row->value))
+        return complain("%s: \"%s\" is not one of %s", label, text, row->value);
+    char *copy = strdup(text);
+    if (!copy)
+        return complain("out of memory");
+    free(*to);
+    *to = copy;
+    return true;
+}
+
+static void unset(void *to, option_kind kind)
+{
+    if (kind == REAL) {
+        *(double *)to = NAN;
+    } else if (kind == SWITCH) {
+        *(truth *)to = -1;
+    } else if (kind == TEXT) {
+        free(*(char **)to);
+        *(char **)to = NULL;
+    }
+}
+
+bool set_option(options *o, const option *row, const char *text, option_source source,
+                const char *label)
+{
+    void *to = field(o, row);
+    bool fine = true;
+    if (!text)
+        unset(to, row->kind);
+    else if (row->kind == INTEGER)
+        fine = set_integer(to, row, text, label);
+    else if (row->kind == REAL)
+        fine = set_real(to, row, text, label);
+    else if (row->kind == SWITCH)
+        fine = set_switch(to, text, label);
+    else
+        fine = set_text(to, row, text, label);
+    if (fine)
+        o->source[option_index(row)] = (unsigned char)source;
+    return fine;
+}
+
+const char *option_text(const options *o, const option *row, char buffer[64])
+{
+    const void *at = field(o, row);
+    if (row->kind == TEXT)
+        return *(char *const *)at;
+    if (row->kind == SWITCH)
+        return *(const truth *)at < 0 ? NULL : *(const truth *)at ? "true" : "false";
+    if (row->kind == INTEGER)
+        snprintf(buffer, 64, "%" PRId64, *(const int64_t *)at);
+    else if (isnan(*(const double *)at))
+        return NULL;
+    else
+        for (int digits = 1; digits <= 17; digits++) {
+            snprintf(buffer, 64, "%.*g", digits, *(const double *)at);
+            if (strtod(buffer, NULL) == *(const double *)at)
+                break;
+        }
+    return buffer;
+}
+
+bool same_option(const options *a, const options *b, const option *row)
+{
+    char one[64], two[64];
+    const char *x = option_text(a, row, one), *y = option_text(b, row, two);
+    return x && y ? strcmp(x, y) == 0 : x == y;
+}

@@ -1,0 +1,41 @@
+/* What the commands share. */
+#ifndef GRADUS_TOOLS_TOOLS_H
+#define GRADUS_TOOLS_TOOLS_H
+
+#include "tools/options.h"
+
+#include <gradus/gradus.h>
+#include <stdio.h>
+
+/* The exit statuses besides 0; 128 + a signal's number when one ended the run. */
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* A command: one file each. */
+typedef struct command {
+    const char *name;
+    int bit;
+    const char *arguments; /* after the name: "FILE [options]" */
+    const char *summary;   /* one line */
+    const char *examples;  /* for --help; lines */
+    int (*run)(options *o);
+} command;
+
+int run_train(options *o);
+int run_sample(options *o);
+int run_check(options *o);
+int run_inspect(options *o);
+/* gradus train with --replay, and with --dry-run. */
+int run_replay(options *o);
+int dry_run(options *o);
+
+void print_help(FILE *out, const command *c);
+
+/* "gradus train: ..." on stderr. False. */
+bool complain(const char *format, ...) GRD_PRINTF(1, 2);
+/* The same for the library's error, whose latch it opens. EXIT_FAILED. */
+int complain_of_library(void);
+const char *program_path(void); /* as it was called */
+/* errno in words. */
+const char *system_error(void);
+
+#endif

@@ -1,0 +1,236 @@
+/* gradus train */
+#include "tools/evaluate.h"
+#include "tools/folder.h"
+#include "tools/signals.h"
+#include "tools/step.h"
+#include "tools/tools.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct run {
+    stepper t;
+    folder folder;
+    progress progress;
+    char *config;
+} run;
+
+/* What a checkpoint of this run consists of. */
+static grd_checkpoint state_of(run *r)
+{
+    return (grd_checkpoint){
+        .model = r->t.s.model,
+        .optimizer = r->t.s.optimizer,
+        .rng = r->t.s.rng,
+        .step = &r->t.step,
+        .data = r->t.s.train,
+        .schedule = &r->t.s.schedule,
+        .tokenizer = grd_data_tokenizer(r->t.s.train),
+        .config = r->config,
+    };
+}
+
+static bool save(run *r, const char *path)
+{
+    const grd_checkpoint all = state_of(r);
+    return metrics_flush(&r->folder.metrics, true) && grd_save(path, &all) == GRD_OK;
+}
+
+static bool save_newest(run *r)
+{
+    if (!r->folder.path || r->folder.saved == r->t.step)
+        return true;
+    if (!save(r, r->folder.weights))
+        return false;
+    r->folder.saved = r->t.step;
+    return true;
+}
+
+/* Whether a step that counts every `every` is due; the last one always is. */
+static bool is_due(const run *r, int64_t every)
+{
+    return every > 0 && (r->t.step % every == 0 || r->t.step == r->t.o->steps);
+}
+
+/* The loss on what is held back, NAN when interrupted; keeps the best. */
+static bool validate(run *r, double *loss)
+{
+    const evaluation e = evaluate(r->t.s.model, r->t.s.validation, r->t.o->validate_batches);
+    grd_module_train(r->t.s.model, r->t.s.rng);
+    *loss = e.loss;
+    if (isnan(e.loss))
+        return true;
+    if (r->t.o->task)
+        progress_say(&r->progress,
+                     "step %" PRId64 "  validation loss %.4f, %.1f%% of sequences right", r->t.step,
+                     e.loss, 100 * e.right);
+    else
+        progress_say(&r->progress, "step %" PRId64 "  validation loss %.4f", r->t.step, e.loss);
+    if (!r->folder.path || e.loss >= r->folder.metrics.best)
+        return true;
+    r->folder.metrics.best = e.loss;
+    return save(r, r->folder.best);
+}
+
+static bool one_step(run *r)
+{
+    step_report report;
+    double val_loss = NAN;
+    if (!train_step(&r->t, &report))
+        return false;
+    const bool validates = r->t.o->overfit_batch != 1 && is_due(r, r->t.o->validate_every);
+    if (validates && !validate(r, &val_loss))
+        return false;
+    if (!metrics_write(&r->folder.metrics, &report, val_loss))
+        return false;
+    progress_step(&r->progress, &report);
+    return !is_due(r, r->t.o->save_every) || save_newest(r);
+}
+
+/* For a shell: in single quotes where it needs them. */
+static void print_quoted(FILE *out, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-./+,:=@%";
+    if (text[strspn(text, plain)] == '\0' && *text) {
+        fputs(text, out);
+        return;
+    }
+    fputc('\'', out);
+    for (; *text; text++)
+        fputs(*text == '\'' ? "'\\''" : (char[]){ *text, '\0' }, out);
+    fputc('\'', out);
+}
+
+static void print_command(const char *before, const char *command, const char *folder,
+                          const char *after)
+{
+    fputs(before, stderr);
+    print_quoted(stderr, program_path());
+    fprintf(stderr, " %s", command);
+    print_quoted(stderr, folder);
+    fprintf(stderr, "%s\n", after);
+}
+
+/* What came of it, and what to do next. */
+static int conclude(run *r)
+{
+    const bool done = r->t.step >= r->t.o->steps;
+    if (!done)
+        fprintf(stderr, "stopped after step %" PRId64 "\n", r->t.step);
+    if (r->folder.path) {
+        fprintf(stderr, "saved %s at step %" PRId64 "\n", r->folder.weights, r->t.step);
+        print_command(done ? "try it: " : "go on: ", done ? "sample --weights " : "train --out ",
+                      r->folder.path, done ? "/weights.h5" : " --resume auto");
+    } else {
+        fprintf(stderr, "nothing is saved without --out\n");
+    }
+    return done ? 0 : 128 + caught_signal();
+}
+
+static int failed(run *r)
+{
+    progress_end(&r->progress);
+    if (grd_scope_end(NULL) != GRD_OK)
+        complain_of_library();
+    if (r->folder.saved >= 0)
+        fprintf(stderr, "%s holds step %" PRId64 "\n", r->folder.weights, r->folder.saved);
+    return EXIT_FAILED;
+}
+
+static int train(run *r)
+{
+    catch_signals();
+    progress_begin(&r->progress, r->t.step, r->t.o->steps, r->t.o->log_every);
+    while (r->t.step < r->t.o->steps && !caught_signal())
+        if (!one_step(r))
+            return failed(r);
+    if (!save_newest(r))
+        return failed(r);
+    progress_end(&r->progress);
+    return conclude(r);
+}
+
+static void introduce(const run *r)
+{
+    const grd_cpu_info cpu = grd_cpu_describe();
+    fprintf(stderr,
+            "%s: vocabulary %" PRId64 ", context %" PRId64 "; %" PRId64
+            " parameters; %d threads, %s\n",
+            r->t.o->task ? r->t.o->task : r->t.o->text, grd_data_vocab_size(r->t.s.train),
+            grd_data_context(r->t.s.train), grd_module_num_values(r->t.s.model), cpu.threads,
+            cpu.instruction_set);
+}
+
+/* Into the state of the checkpoint, for a run that goes on. What differs in the schedule has been
+ * told as options. */
+static bool load(run *r)
+{
+    grd_checkpoint all = state_of(r);
+    all.schedule = NULL;
+    if (!folder_continues(&r->folder))
+        return true;
+    if (grd_load(r->folder.weights, &all) != GRD_OK)
+        return false;
+    if (grd_load_warnings())
+        fprintf(stderr, "note: %s\n", grd_load_warnings());
+    fprintf(stderr, "going on from step %" PRId64 " of %s\n", r->t.step, r->folder.weights);
+    return true;
+}
+
+static int prepare_and_train(run *r)
+{
+    r->t.s = make_setup(r->t.o);
+    if (grd_scope_end(NULL) != GRD_OK)
+        return complain_of_library();
+    introduce(r);
+    if (!load(r))
+        return complain_of_library();
+    if (r->t.step >= r->t.o->steps && folder_continues(&r->folder)) {
+        fprintf(stderr, "all %" PRId64 " steps are done; --steps N goes on to N\n", r->t.o->steps);
+        return 0;
+    }
+    if (!folder_open(&r->folder, r->t.step))
+        return EXIT_FAILED;
+    const int status = train(r);
+    folder_close(&r->folder);
+    return status;
+}
+
+static int begin(options *o, run *r)
+{
+    const int status = check_data_options(o);
+    if (status != 0)
+        return status;
+    if (o->dry_run == 1)
+        return dry_run(o);
+    r->config = dump_config(o, TRAIN);
+    if (!r->config || !stepper_begin(&r->t, o))
+        return complain("out of memory"), EXIT_FAILED;
+    grd_scope *scope = open_scope(o);
+    const int result = prepare_and_train(r);
+    grd_scope_end(scope);
+    return result;
+}
+
+int run_train(options *o)
+{
+    run r = { 0 };
+    if (o->num_arguments > 0)
+        return complain("what is \"%s\"?", o->arguments[0]), EXIT_USAGE;
+    if (o->replay || o->output)
+        return run_replay(o);
+    int status = folder_find(&r.folder, o);
+    if (status == 0 && o->dump_config == 1) {
+        char *text = dump_config(o, TRAIN);
+        printf("%s\n", text);
+        free(text);
+    } else if (status == 0) {
+        status = begin(o, &r);
+    }
+    free(r.config);
+    stepper_end(&r.t);
+    return status;
+}
