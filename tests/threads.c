@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { USERS = 4, STEPS = 12, SIZE = 96 };
+enum { USERS = 4, STEPS = 8 };
 
 static void fail(const char *what)
 {
@@ -16,42 +16,51 @@ static void fail(const char *what)
     exit(EXIT_FAILURE);
 }
 
-/* Large enough for the library to split its work among threads. */
-static grd_tensor *wave(int64_t rows, int64_t columns)
-{
-    float *values = malloc((size_t)(rows * columns) * sizeof *values);
-    for (int64_t i = 0; values && i < rows * columns; i++)
-        values[i] = (float)(i * 7919 % 101) / 101 - 0.5f;
-    grd_tensor *x = grd_from_f32(values, rows * columns, GRD_SHAPE(rows, columns));
-    free(values);
-    return x;
-}
-
-static grd_tensor *descend(grd_tensor *w, const grd_tensor *x)
+static void train_step(grd_module *model, grd_optimizer *optimizer, const grd_data *data, int64_t i)
 {
     grd_scope *step = grd_scope_begin();
-    const grd_tensor *y = grd_softmax(grd_matmul(x, w), -1);
-    grd_tensor *dw;
-    grd_grad(GRD_LIST(grd_sum(grd_mul(y, y))), GRD_LIST(w), NULL, &dw);
-    grd_tensor *next = grd_add(w, dw);
-    return grd_require_grad(grd_scope_return(step, grd_detach(next)));
+    const grd_batch batch = grd_batch_at(data, i);
+    grd_backward(grd_cross_entropy(grd_forward(model, batch.inputs), batch.targets, NULL));
+    grd_clip_grad_norm(model, 1.0);
+    grd_optimizer_step(optimizer, 1e-3);
+    grd_scope_end(step);
 }
 
-/* Trains and returns a fingerprint of the weights. */
+/* FNV-1a of all parameters' bits. */
+static uint64_t fingerprint(const grd_module *model)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (int64_t i = 0; i < grd_module_num_parameters(model); i++) {
+        const grd_tensor *x = grd_module_parameter_at(model, i).tensor;
+        const size_t bytes = (size_t)grd_tensor_count(x) * sizeof(float);
+        const unsigned char *data = (const unsigned char *)grd_data_f32(x);
+        for (size_t b = 0; data && b < bytes; b++)
+            hash = (hash ^ data[b]) * 1099511628211u;
+    }
+    return hash;
+}
+
+/* Large enough for the library to split its work among threads. */
 static uint64_t train(void)
 {
-    static const uint64_t prime = 1099511628211u;
-    float values[SIZE * SIZE];
     grd_scope *run = grd_scope_begin();
-    const grd_tensor *x = wave(3 * SIZE, SIZE);
-    grd_tensor *w = grd_require_grad(wave(SIZE, SIZE));
-    for (int i = 0; i < STEPS; i++)
-        w = descend(w, x);
-    if (grd_read_f32(w, values, SIZE * SIZE) != GRD_OK || grd_scope_end(run) != GRD_OK)
+    grd_rng *rng = grd_rng_create(1);
+    const grd_data *data = grd_data_task("copy", &(grd_task_options){ .batch_size = 16 });
+    grd_module *model = grd_transformer_create(
+        rng, &(grd_transformer_options){ .vocab_size = grd_data_vocab_size(data),
+                                         .context = grd_data_context(data),
+                                         .embed_dim = 64,
+                                         .num_heads = 4,
+                                         .num_layers = 1,
+                                         .direction = GRD_CAUSAL,
+                                         .dropout = 0.1 });
+    grd_optimizer *optimizer = grd_adamw_create(model, &(grd_adam_options){ .weight_decay = 0.01 });
+    grd_module_train(model, rng);
+    for (int64_t i = 0; i < STEPS; i++)
+        train_step(model, optimizer, data, i);
+    const uint64_t hash = fingerprint(model);
+    if (grd_scope_end(run) != GRD_OK)
         fail("training");
-    uint64_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < sizeof values; i++)
-        hash = (hash ^ ((const unsigned char *)values)[i]) * prime;
     return hash;
 }
 

@@ -1,0 +1,41 @@
+"""installed.py BUILD_FOLDER: installs into a temporary folder, compiles the C program of README.md
+with what pkg-config says there, and runs it and the installed gradus."""
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def output_of(*command, **options):
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, **options).stdout
+
+
+def main():
+    build = pathlib.Path(sys.argv[1]).resolve()
+    program = re.search(r"```c\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        output_of("meson", "install", "-C", build, "--no-rebuild", "--destdir", folder / "root")
+        described = next((folder / "root").rglob("gradus.pc"))
+        libraries = next((folder / "root").rglob("libgradus.so")).parent
+        environment = {**os.environ, "PKG_CONFIG_PATH": str(described.parent), "LD_LIBRARY_PATH": str(libraries),
+                       "PKG_CONFIG_SYSROOT_DIR": str(folder / "root")}
+        flags = shlex.split(output_of("pkg-config", "--cflags", "--libs", "gradus", env=environment))
+        (folder / "xor.c").write_text(program)
+        output_of("cc", "-Wall", "-Wextra", "-Werror", "xor.c", *flags, "-o", "xor", cwd=folder)
+        printed = output_of(folder / "xor", env=environment)
+        print(printed)
+        values = [float(word) for word in re.findall(r"-?\d+\.\d+(?:e[-+]\d+)?", printed)]
+        near = len(values) >= 4 and all(abs(v - want) < 0.1 for v, want in zip(values, (0, 1, 1, 0)))
+        version = output_of(next((folder / "root").rglob("bin/gradus")), "--version", env=environment)
+        print(version)
+        return 0 if near and version.startswith("gradus ") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
