@@ -80,8 +80,10 @@ int main(int argc, char **argv)
 
     grd_scope *all = grd_scope_begin();
     const char *path = argc > 1 ? argv[1] : "jargon.txt";
-    if (argc > 2)
+    if (argc > 2) {
         schedule.total_steps = strtol(argv[2], NULL, 10);
+        schedule.warmup_steps = schedule.total_steps / 20;
+    }
     grd_text_options text = { .part = GRD_TRAIN, .batch_size = 16, .context = 64, .seed = 1 };
     run r = { .rng = grd_rng_create(1), .train = grd_data_text(path, &text) };
     text.part = GRD_VALIDATION;
