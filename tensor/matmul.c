@@ -82,28 +82,22 @@ grdi_array grdi_over_batch(const grdi_array *x, grd_shape batch)
     return grdi_array_expand(x, &batch);
 }
 
-/* A batch whose rows follow each other is one matrix, if all of it meets the same one. */
-static bool is_one_matrix(const grdi_array *x)
+/* A batch whose rows follow each other, as one matrix; false if it is none. */
+static bool flatten_rows(grdi_array *x)
 {
-    const grdi_dim row = x->dim[x->rank - 2];
-    int64_t expected = row.stride * row.size;
-    for (int d = x->rank - 3; d >= 0; d--) {
-        if (x->dim[d].size != 1 && x->dim[d].stride != expected)
-            return false;
-        expected *= x->dim[d].size;
-    }
-    return true;
-}
-
-static void flatten_rows(grdi_array *x)
-{
+    const grdi_dim column = x->dim[x->rank - 1];
     grdi_dim row = x->dim[x->rank - 2];
-    for (int d = 0; d < x->rank - 2; d++)
+    for (int d = x->rank - 3; d >= 0; d--) {
+        if (x->dim[d].size != 1 && x->dim[d].stride != row.stride * row.size)
+            return false;
         row.size *= x->dim[d].size;
-    x->dim[1] = x->dim[x->rank - 1];
-    x->dim[0] = row;
-    x->rank = 2;
-    set_unused_stride(x);
+    }
+    grdi_array flat = { .data = x->data, .dtype = x->dtype, .rank = 2, .dim = { row, column } };
+    set_unused_stride(&flat);
+    if (!is_dense_matrix(&flat))
+        return false;
+    *x = flat;
+    return true;
 }
 
 /* y = a b + bias, where y's memory holds the matrices of `shape`. */
@@ -115,8 +109,7 @@ static grd_tensor *multiply(const char *op, grd_tensor *y, const grd_shape *shap
     grdi_array to;
     grdi_array_init(&to, shape, a.dtype);
     to.data = y->array.data;
-    if (b.rank == 2 && is_one_matrix(&a)) {
-        flatten_rows(&a);
+    if (b.rank == 2 && flatten_rows(&a)) {
         flatten_rows(&to);
     } else {
         a = grdi_over_batch(&a, *shape);

@@ -73,44 +73,55 @@ GRD_NEW grd_tensor *grd_where(const grd_tensor *condition, const grd_tensor *a,
 /* value where mask */
 GRD_NEW grd_tensor *grd_masked_fill(const grd_tensor *x, const grd_tensor *mask, double value);
 
-/* ---- Reductions: over all elements to [], or over dims. Empty: sum 0, max an error ---- */
+/* ---- Reductions: over all elements to [], or over dims ----
+ * dims that are reduced have size 1 (GRD_KEEP_DIMS) or are dropped; {0}: all of them. */
 typedef enum grd_keepdim { GRD_DROP_DIMS, GRD_KEEP_DIMS } grd_keepdim;
 typedef struct grd_values_indices {
     grd_tensor *values, *indices; /* indices: i64 */
 } grd_values_indices;
-/* The sum of all elements, or along dims (none: all), which then have size 1 or are dropped.
- * Accumulates in f64. Saves nothing. */
+/* Sums and means. Accumulate in f64; i64 and bool sum to i64 (wrapping around) and have no mean. Of
+ * nothing: 0, and NaN. Save nothing. */
 GRD_NEW grd_tensor *grd_sum(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_sum_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
 GRD_NEW grd_tensor *grd_mean(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_mean_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
+/* The largest and the smallest; NaN if there is one. Ties share the gradient evenly (torch: amax).
+ * Of nothing: an error that names the dimension. Save x and the result. */
 GRD_NEW grd_tensor *grd_max(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_min(const grd_tensor *x);
-GRD_NEW grd_tensor *grd_mean_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
 GRD_NEW grd_tensor *grd_max_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
 GRD_NEW grd_tensor *grd_min_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
-/* torch: correction 1; layer_norm: 0 */
+/* The sum of squared distances from the mean / (count - correction), in two passes. torch:
+ * correction 1; layer_norm: 0. NaN where that is 0 / 0. Saves x. */
 GRD_NEW grd_tensor *grd_var_dims(const grd_tensor *x, grd_dims dims, int64_t correction,
                                  grd_keepdim keep);
-GRD_NEW grd_tensor *grd_all_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep); /* bool */
+/* Whether all, or any, elements are not 0: bool, no derivative. Of nothing: true, and false. */
+GRD_NEW grd_tensor *grd_all_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
 GRD_NEW grd_tensor *grd_any_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
-GRD_NEW grd_tensor *grd_argmax(const grd_tensor *x,
-                               int64_t dim); /* i64, the first of equals; no derivative */
-/* The same over several dims (none: all): the position among the elements reduced, row-major. */
+/* Where the largest is: i64, the first of equals, NaN the largest; no derivative. Over several dims
+ * (none: all) the position among the elements reduced, row-major. Of nothing: an error. */
+GRD_NEW grd_tensor *grd_argmax(const grd_tensor *x, int64_t dim);
 GRD_NEW grd_tensor *grd_argmax_dims(const grd_tensor *x, grd_dims dims, grd_keepdim keep);
+/* The sums up to each element; bool counts in i64. Saves nothing. */
 GRD_NEW grd_tensor *grd_cumsum(const grd_tensor *x, int64_t dim);
+/* log(sum(exp(x))) without overflow: -inf for a row of -inf or of nothing. Saves x. */
 GRD_NEW grd_tensor *grd_logsumexp(const grd_tensor *x, int64_t dim, grd_keepdim keep);
 /* y = exp(x - max) / sum(exp(x - max)) along dim. x [any], y the same shape. A row of -inf only
  * gives NaN, as in PyTorch. Saves y. */
 GRD_NEW grd_tensor *grd_softmax(const grd_tensor *x, int64_t dim);
+/* The logarithm of the same, exact where softmax rounds to 0. Saves y. */
 GRD_NEW grd_tensor *grd_log_softmax(const grd_tensor *x, int64_t dim);
-GRD_API grd_values_indices grd_topk(const grd_tensor *x, int64_t k,
-                                    int64_t dim); /* largest first */
+/* The k largest along dim, largest first, equal ones in their order, NaN the largest. The values
+ * can be differentiated, the indices not. Saves the indices. */
+GRD_API grd_values_indices grd_topk(const grd_tensor *x, int64_t k, int64_t dim);
 
 /* ---- Products ---- */
-/* a (..., M, K), b (..., K, N) -> (..., M, N); leading dimensions broadcast. Transposed views cost
- * no copy. Floating types that the device has. Saves the other input. */
+/* a (..., M, K), b (..., K, N) -> (..., M, N); leading dimensions broadcast. A vector counts as one
+ * row (a) or one column (b), whose dimension the result lacks: (K) (K) -> []. Transposed views cost
+ * no copy. Floating; f16 and bf16 are multiplied in f32. Saves the other input. */
 GRD_NEW grd_tensor *grd_matmul(const grd_tensor *a, const grd_tensor *b);
-/* (..., in) (out, in) (out) or NULL -> (..., out) */
+/* y = x weight^T + bias: x (..., in), weight (out, in), bias (out) or NULL -> (..., out). Saves x
+ * and weight, each for the other's gradient. */
 GRD_NEW grd_tensor *grd_linear(const grd_tensor *x, const grd_tensor *weight,
                                const grd_tensor *bias);
 
@@ -180,9 +191,12 @@ GRD_NEW grd_tensor *grd_embedding(const grd_tensor *index, const grd_tensor *wei
 GRD_NEW grd_tensor *grd_one_hot(const grd_tensor *index, int64_t classes);
 
 /* ---- Layers as functions ---- */
-/* over the last dim; weight, bias (E) or NULL */
+/* y = (x - mean) / sqrt(var + eps) weight + bias over the last dimension, E; weight, bias (E) or
+ * NULL. The variance is taken in two passes about the mean. Saves x, weight and two numbers a row.
+ */
 GRD_NEW grd_tensor *grd_layer_norm(const grd_tensor *x, const grd_tensor *weight,
                                    const grd_tensor *bias, double eps);
+/* The same with mean 0 and no bias: y = x / sqrt(mean(x^2) + eps) weight. */
 GRD_NEW grd_tensor *grd_rms_norm(const grd_tensor *x, const grd_tensor *weight, double eps);
 /* Each element is 0 with probability p, in [0, 1), else x / (1 - p). Always drops; the module
  * follows train/eval. p = 0 draws nothing and gives x's values in x's memory. Saves nothing:

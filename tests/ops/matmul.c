@@ -85,6 +85,11 @@ static grd_tensor *run_linear_without_bias(const grd_tensor *const x[])
     return grd_linear(x[0], x[1], NULL);
 }
 
+static grd_tensor *run_integer_matmul(const grd_tensor *const x[])
+{
+    return grd_matmul(grd_cast(x[0], GRD_I64), grd_cast(x[1], GRD_I64));
+}
+
 static grd_tensor *run_linear_of_one(const grd_tensor *const x[])
 {
     return grd_linear(x[0], NULL, NULL);
@@ -155,6 +160,7 @@ static const bad_case bad[] = {
     { "matmul: inner sizes differ: a is [3, 2], b is [3]", run_matmul, { S2(3, 2), S1(3) } },
     { "matmul: a scalar has no rows (use mul): a is [], b is [3, 2]", run_matmul,
       { S0, S2(3, 2) } },
+    { "matmul: i64 is not supported on cpu", run_integer_matmul, { S2(2, 3), S2(3, 2) } },
     { "linear: an argument is NULL", run_linear_of_one, { S1(3), S0 } },
     { "linear: weight is (out, in), not [3]", run_linear_without_bias, { S2(2, 3), S1(3) } },
     { "linear: weight (out, in) [3, 5] takes 5 features, but x is [2, 4]", run_linear_without_bias,

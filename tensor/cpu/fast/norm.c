@@ -33,6 +33,30 @@ static void moments(int64_t n, const float *x, float shift, float *first, float 
     *second = sum_of(squares);
 }
 
+/* How a row was normalised, as vectors. */
+typedef struct norm {
+    vec shift, rest, factor;
+} norm;
+
+static inline vec normal(const norm *m, vec x)
+{
+    return (x - m->shift - m->rest) * m->factor;
+}
+
+static void apply(int64_t n, float *y, const float *x, const norm *m, const float *weight,
+                  const float *bias)
+{
+    const vec none = all(0);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        store(y + i, mul_add(normal(m, load(x + i)), load(weight + i), load(bias + i)));
+    if (i < n) {
+        const vec z = normal(m, load_part(x + i, n - i, none));
+        const vec w = load_part(weight + i, n - i, none), b = load_part(bias + i, n - i, none);
+        store_part(y + i, n - i, mul_add(z, w, b));
+    }
+}
+
 void GRDI_LOOP(norm_f32)(int64_t n, float *y, const float *x, const float *weight,
                          const float *bias, bool centre, double eps, double stats[2])
 {
@@ -42,21 +66,10 @@ void GRDI_LOOP(norm_f32)(int64_t n, float *y, const float *x, const float *weigh
     const float rest = centre ? sum / (float)n : 0;
     const float var = squares / (float)n - rest * rest;
     const float factor = 1 / sqrtf((var > 0 ? var : 0) + (float)eps);
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++)
-        y[i] = (x[i] - shift - rest) * factor * weight[i] + bias[i];
+    const norm m = { all(shift), all(rest), all(factor) };
+    apply(n, y, x, &m, weight, bias);
     stats[0] = (double)shift + (double)rest;
     stats[1] = (double)factor;
-}
-
-/* How a row was normalised, as vectors. */
-typedef struct norm {
-    vec shift, rest, factor;
-} norm;
-
-static inline vec normal(const norm *m, vec x)
-{
-    return (x - m->shift - m->rest) * m->factor;
 }
 
 /* Adds to dweight and dbias, and to the sums of g = dy weight and of g times the normalised x. */
@@ -96,17 +109,27 @@ static void sum_terms(int64_t n, const norm *m, float *dweight, float *dbias, co
     sums[1] = sum_of(product);
 }
 
+/* dx = factor (dy weight - mean - z slope) of one vector. */
+static inline vec gradient(const norm *m, vec x, vec dy, vec weight, float mean, float slope)
+{
+    return m->factor * (mul_add(dy, weight, all(-mean)) - normal(m, x) * all(slope));
+}
+
 void GRDI_LOOP(norm_backward_f32)(int64_t n, float *dx, float *dweight, float *dbias,
                                   const float *dy, const float *x, const float *weight, bool centre,
                                   const double stats[2])
 {
     const float shift = (float)stats[0], rest = (float)(stats[0] - (double)shift);
-    const float factor = (float)stats[1];
-    const norm m = { all(shift), all(rest), all(factor) };
+    const norm m = { all(shift), all(rest), all((float)stats[1]) };
     float sums[2];
     sum_terms(n, &m, dweight, dbias, dy, x, weight, sums);
     const float mean = centre ? sums[0] / (float)n : 0, slope = sums[1] / (float)n;
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++)
-        dx[i] = factor * (dy[i] * weight[i] - mean - (x[i] - shift - rest) * factor * slope);
+    const vec none = all(0);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        store(dx + i, gradient(&m, load(x + i), load(dy + i), load(weight + i), mean, slope));
+    if (i < n)
+        store_part(dx + i, n - i,
+                   gradient(&m, load_part(x + i, n - i, none), load_part(dy + i, n - i, none),
+                            load_part(weight + i, n - i, none), mean, slope));
 }
