@@ -4,17 +4,18 @@
 
 enum { ARRAYS = sizeof((grdi_map *)NULL)->of / sizeof((grdi_map *)NULL)->of[0] };
 
-/* One call will do: everything is contiguous, and of the dtype that it is computed in. */
-static bool is_flat(const grdi_map *map)
+/* Whether all rows lie as they are computed: contiguous, and of the dtype. */
+static bool rows_in_place(const grdi_map *map)
 {
     for (int i = 0; i < map->count; i++) {
         const grdi_array *x = map->of[i].array;
-        if (x->dtype != map->of[i].as || x->rank != 1 || x->dim[0].stride != 1)
+        if (x->dtype != map->of[i].as || x->rank == 0 || x->dim[x->rank - 1].stride != 1)
             return false;
     }
     return true;
 }
 
+/* Part of the only row, in place. */
 static grd_status flat(void *context, int64_t first, int64_t last)
 {
     const grdi_map *map = context;
@@ -68,17 +69,29 @@ static grd_status elements(void *context, int64_t first, int64_t last)
     return GRD_OK;
 }
 
+static void row_in_place(const grdi_map *map, const int64_t offset[], int64_t length)
+{
+    void *at[ARRAYS];
+    for (int i = 0; i < map->count; i++)
+        at[i] = grdi_element(map->of[i].array, offset[i]);
+    map->tile(map->context, length, at);
+}
+
 static grd_status rows(void *context, int64_t first, int64_t last)
 {
     const grdi_map *map = context;
     const grdi_array *y = map->of[0].array;
     const int outer = y->rank - 1;
+    const bool in_place = rows_in_place(map);
     int64_t index[GRD_MAX_RANK], offset[ARRAYS];
     grdi_seek(y, outer, first, index);
     for (int64_t row = first; row < last; row++) {
         for (int i = 0; i < map->count; i++)
             offset[i] = grdi_offset(map->of[i].array, outer, index);
-        tiles(map, offset, grdi_row_length(y));
+        if (in_place)
+            row_in_place(map, offset, grdi_row_length(y));
+        else
+            tiles(map, offset, grdi_row_length(y));
         grdi_next(y, outer, index);
     }
     return GRD_OK;
@@ -88,7 +101,7 @@ grd_status grdi_run_map(const grdi_map *map)
 {
     const grdi_array *y = map->of[0].array;
     const int64_t length = grdi_row_length(y);
-    if (is_flat(map))
+    if (y->rank == 1 && rows_in_place(map))
         return length <= GRDI_TILE ? flat((void *)map, 0, length)
                                    : grdi_parallel(length, grdi_grain(map->ns), flat, (void *)map);
     if (grdi_is_empty(y))

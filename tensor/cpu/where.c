@@ -34,9 +34,26 @@ grd_status grdi_cpu_where(grd_device *device, const grdi_array *y, const grdi_ar
                      .of = { { y, as }, { condition, GRD_BOOL }, { a, as }, { b, as } } });
 }
 
+typedef struct filling {
+    const grdi_loops *loops;
+    float value;
+} filling;
+
+static void masked_fill_f32(const void *context, int64_t n, void *const at[])
+{
+    const filling *f = context;
+    f->loops->masked_fill_f32(n, at[0], at[1], at[2], f->value);
+}
+
 grd_status grdi_cpu_masked_fill(grd_device *device, const grdi_array *y, const grdi_array *x,
                                 const grdi_array *mask, double value)
 {
+    if (y->dtype == GRD_F32)
+        return grdi_run_map(&(grdi_map){ masked_fill_f32,
+                                         &(filling){ grdi_loops_of(device), (float)value },
+                                         0.2,
+                                         3,
+                                         { { y, GRD_F32 }, { x, GRD_F32 }, { mask, GRD_BOOL } } });
     grdi_value room;
     const grdi_array repeated = grdi_repeated(x, value, &room);
     return grdi_cpu_where(device, y, mask, &repeated, x);

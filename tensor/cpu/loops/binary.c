@@ -19,11 +19,3 @@ BINARY(minimum_f32, a[i] < b[i] || a[i] != a[i] ? a[i] : b[i])
 BINARY(tanh_backward_f32, a[i] * (1 - b[i] * b[i]))
 BINARY(sigmoid_backward_f32, a[i] * b[i] * (1 - b[i]))
 BINARY(relu_backward_f32, b[i] <= 0 ? 0 : a[i])
-
-void GRDI_LOOP(where_f32)(int64_t n, float *y, const bool *condition, const float *a,
-                          const float *b)
-{
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++)
-        y[i] = condition[i] ? a[i] : b[i];
-}
