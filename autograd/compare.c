@@ -42,34 +42,34 @@ grd_tensor *grd_logical_or(const grd_tensor *a, const grd_tensor *b)
     return grdi_logical_or(a, b);
 }
 
-grd_tensor *grd_eq_scalar(const grd_tensor *a, double b)
+grd_tensor *grd_eq_scalar(const grd_tensor *x, double b)
 {
-    return grdi_eq_scalar(a, b);
+    return grdi_eq_scalar(x, b);
 }
 
-grd_tensor *grd_ne_scalar(const grd_tensor *a, double b)
+grd_tensor *grd_ne_scalar(const grd_tensor *x, double b)
 {
-    return grdi_ne_scalar(a, b);
+    return grdi_ne_scalar(x, b);
 }
 
-grd_tensor *grd_lt_scalar(const grd_tensor *a, double b)
+grd_tensor *grd_lt_scalar(const grd_tensor *x, double b)
 {
-    return grdi_lt_scalar(a, b);
+    return grdi_lt_scalar(x, b);
 }
 
-grd_tensor *grd_le_scalar(const grd_tensor *a, double b)
+grd_tensor *grd_le_scalar(const grd_tensor *x, double b)
 {
-    return grdi_le_scalar(a, b);
+    return grdi_le_scalar(x, b);
 }
 
-grd_tensor *grd_gt_scalar(const grd_tensor *a, double b)
+grd_tensor *grd_gt_scalar(const grd_tensor *x, double b)
 {
-    return grdi_gt_scalar(a, b);
+    return grdi_gt_scalar(x, b);
 }
 
-grd_tensor *grd_ge_scalar(const grd_tensor *a, double b)
+grd_tensor *grd_ge_scalar(const grd_tensor *x, double b)
 {
-    return grdi_ge_scalar(a, b);
+    return grdi_ge_scalar(x, b);
 }
 
 grd_tensor *grd_logical_not(const grd_tensor *x)

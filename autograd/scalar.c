@@ -10,14 +10,14 @@ static void add_scalar_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[
 static const grdi_derivative add_scalar = { .op = "add_scalar", .backward = add_scalar_backward };
 static const grdi_derivative sub_scalar = { .op = "sub_scalar", .backward = add_scalar_backward };
 
-grd_tensor *grd_add_scalar(const grd_tensor *a, double b)
+grd_tensor *grd_add_scalar(const grd_tensor *x, double b)
 {
-    return grdi_record(&add_scalar, grdi_add_scalar(a, b), (const grd_tensor *[]){ a }, 1, NULL);
+    return grdi_record(&add_scalar, grdi_add_scalar(x, b), (const grd_tensor *[]){ x }, 1, NULL);
 }
 
-grd_tensor *grd_sub_scalar(const grd_tensor *a, double b)
+grd_tensor *grd_sub_scalar(const grd_tensor *x, double b)
 {
-    return grdi_record(&sub_scalar, grdi_sub_scalar(a, b), (const grd_tensor *[]){ a }, 1, NULL);
+    return grdi_record(&sub_scalar, grdi_sub_scalar(x, b), (const grd_tensor *[]){ x }, 1, NULL);
 }
 
 /* y = x b: dx = dy b. */
@@ -32,9 +32,9 @@ static const grdi_derivative mul_scalar = {
     .backward = mul_scalar_backward,
 };
 
-grd_tensor *grd_mul_scalar(const grd_tensor *a, double b)
+grd_tensor *grd_mul_scalar(const grd_tensor *x, double b)
 {
-    return grdi_record(&mul_scalar, grdi_mul_scalar(a, b), (const grd_tensor *[]){ a }, 1, &b);
+    return grdi_record(&mul_scalar, grdi_mul_scalar(x, b), (const grd_tensor *[]){ x }, 1, &b);
 }
 
 /* y = x / b: dx = dy / b. */
@@ -49,9 +49,9 @@ static const grdi_derivative div_scalar = {
     .backward = div_scalar_backward,
 };
 
-grd_tensor *grd_div_scalar(const grd_tensor *a, double b)
+grd_tensor *grd_div_scalar(const grd_tensor *x, double b)
 {
-    return grdi_record(&div_scalar, grdi_div_scalar(a, b), (const grd_tensor *[]){ a }, 1, &b);
+    return grdi_record(&div_scalar, grdi_div_scalar(x, b), (const grd_tensor *[]){ x }, 1, &b);
 }
 
 /* y = x^b: dx = dy b x^(b - 1), and 0 for b = 0 whatever x. */
@@ -71,9 +71,9 @@ static const grdi_derivative pow_scalar = {
     .backward = pow_scalar_backward,
 };
 
-grd_tensor *grd_pow_scalar(const grd_tensor *a, double b)
+grd_tensor *grd_pow_scalar(const grd_tensor *x, double b)
 {
-    return grdi_record(&pow_scalar, grdi_pow_scalar(a, b), (const grd_tensor *[]){ a }, 1, &b);
+    return grdi_record(&pow_scalar, grdi_pow_scalar(x, b), (const grd_tensor *[]){ x }, 1, &b);
 }
 
 /* y = -x: dx = -dy. */

@@ -10,8 +10,8 @@ static grd_tensor *compare(const char *op, const grd_tensor *a, const grd_tensor
     if (!y)
         return NULL;
     grd_device *device = grdi_device(a);
-    const grd_status status = GRDI_LAUNCH(device, compare, a->array.dtype,
-                                          (device, &arrays[0], &arrays[1], &arrays[2], how));
+    const grd_status status = GRDI_LAUNCH_FOR(op, device, compare, a->array.dtype,
+                                              (device, &arrays[0], &arrays[1], &arrays[2], how));
     return status == GRD_OK ? y : NULL;
 }
 
@@ -27,8 +27,8 @@ static grd_tensor *compare_scalar(const char *op, const grd_tensor *x, double b,
     if (!y)
         return NULL;
     grd_device *device = grdi_device(x);
-    const grd_status status = GRDI_LAUNCH(device, compare_scalar, x->array.dtype,
-                                          (device, &arrays[0], &arrays[1], b, how));
+    const grd_status status = GRDI_LAUNCH_FOR(op, device, compare_scalar, x->array.dtype,
+                                              (device, &arrays[0], &arrays[1], b, how));
     return status == GRD_OK ? y : NULL;
 }
 
@@ -62,34 +62,34 @@ grd_tensor *grdi_ge(const grd_tensor *a, const grd_tensor *b)
     return compare("ge", a, b, GRDI_GE);
 }
 
-grd_tensor *grdi_eq_scalar(const grd_tensor *a, double b)
+grd_tensor *grdi_eq_scalar(const grd_tensor *x, double b)
 {
-    return compare_scalar("eq_scalar", a, b, GRDI_EQ);
+    return compare_scalar("eq_scalar", x, b, GRDI_EQ);
 }
 
-grd_tensor *grdi_ne_scalar(const grd_tensor *a, double b)
+grd_tensor *grdi_ne_scalar(const grd_tensor *x, double b)
 {
-    return compare_scalar("ne_scalar", a, b, GRDI_NE);
+    return compare_scalar("ne_scalar", x, b, GRDI_NE);
 }
 
-grd_tensor *grdi_lt_scalar(const grd_tensor *a, double b)
+grd_tensor *grdi_lt_scalar(const grd_tensor *x, double b)
 {
-    return compare_scalar("lt_scalar", a, b, GRDI_LT);
+    return compare_scalar("lt_scalar", x, b, GRDI_LT);
 }
 
-grd_tensor *grdi_le_scalar(const grd_tensor *a, double b)
+grd_tensor *grdi_le_scalar(const grd_tensor *x, double b)
 {
-    return compare_scalar("le_scalar", a, b, GRDI_LE);
+    return compare_scalar("le_scalar", x, b, GRDI_LE);
 }
 
-grd_tensor *grdi_gt_scalar(const grd_tensor *a, double b)
+grd_tensor *grdi_gt_scalar(const grd_tensor *x, double b)
 {
-    return compare_scalar("gt_scalar", a, b, GRDI_GT);
+    return compare_scalar("gt_scalar", x, b, GRDI_GT);
 }
 
-grd_tensor *grdi_ge_scalar(const grd_tensor *a, double b)
+grd_tensor *grdi_ge_scalar(const grd_tensor *x, double b)
 {
-    return compare_scalar("ge_scalar", a, b, GRDI_GE);
+    return compare_scalar("ge_scalar", x, b, GRDI_GE);
 }
 
 grd_tensor *grdi_logical_and(const grd_tensor *a, const grd_tensor *b)

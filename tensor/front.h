@@ -37,12 +37,12 @@ grd_tensor *grdi_lt(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_le(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_gt(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_ge(const grd_tensor *a, const grd_tensor *b);
-grd_tensor *grdi_eq_scalar(const grd_tensor *a, double b);
-grd_tensor *grdi_ne_scalar(const grd_tensor *a, double b);
-grd_tensor *grdi_lt_scalar(const grd_tensor *a, double b);
-grd_tensor *grdi_le_scalar(const grd_tensor *a, double b);
-grd_tensor *grdi_gt_scalar(const grd_tensor *a, double b);
-grd_tensor *grdi_ge_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_eq_scalar(const grd_tensor *x, double b);
+grd_tensor *grdi_ne_scalar(const grd_tensor *x, double b);
+grd_tensor *grdi_lt_scalar(const grd_tensor *x, double b);
+grd_tensor *grdi_le_scalar(const grd_tensor *x, double b);
+grd_tensor *grdi_gt_scalar(const grd_tensor *x, double b);
+grd_tensor *grdi_ge_scalar(const grd_tensor *x, double b);
 grd_tensor *grdi_logical_and(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_logical_or(const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_logical_not(const grd_tensor *x);
@@ -152,11 +152,11 @@ grd_tensor *grdi_bernoulli(grd_rng *rng, const grd_tensor *p);
 grd_tensor *grdi_dropout(const grd_tensor *x, double p, grdi_draw at);
 
 /* scalar.c */
-grd_tensor *grdi_add_scalar(const grd_tensor *a, double b);
-grd_tensor *grdi_sub_scalar(const grd_tensor *a, double b);
-grd_tensor *grdi_mul_scalar(const grd_tensor *a, double b);
-grd_tensor *grdi_div_scalar(const grd_tensor *a, double b);
-grd_tensor *grdi_pow_scalar(const grd_tensor *a, double b);
+grd_tensor *grdi_add_scalar(const grd_tensor *x, double b);
+grd_tensor *grdi_sub_scalar(const grd_tensor *x, double b);
+grd_tensor *grdi_mul_scalar(const grd_tensor *x, double b);
+grd_tensor *grdi_div_scalar(const grd_tensor *x, double b);
+grd_tensor *grdi_pow_scalar(const grd_tensor *x, double b);
 grd_tensor *grdi_neg(const grd_tensor *x);
 grd_tensor *grdi_clamp(const grd_tensor *x, double low, double high);
 

@@ -18,25 +18,25 @@ static grd_tensor *affine(const char *op, const grd_tensor *x, double scale, dou
     if (!y)
         return NULL;
     grd_device *device = grdi_device(x);
-    const grd_status status = GRDI_LAUNCH(device, affine, x->array.dtype,
-                                          (device, &arrays[0], &arrays[1], scale, offset));
+    const grd_status status = GRDI_LAUNCH_FOR(op, device, affine, x->array.dtype,
+                                              (device, &arrays[0], &arrays[1], scale, offset));
     return status == GRD_OK ? y : NULL;
 }
 
-grd_tensor *grdi_add_scalar(const grd_tensor *a, double b)
+grd_tensor *grdi_add_scalar(const grd_tensor *x, double b)
 {
-    return affine("add_scalar", a, 1, b);
+    return affine("add_scalar", x, 1, b);
 }
 
-grd_tensor *grdi_sub_scalar(const grd_tensor *a, double b)
+grd_tensor *grdi_sub_scalar(const grd_tensor *x, double b)
 {
-    return affine("sub_scalar", a, 1, -b);
+    return affine("sub_scalar", x, 1, -b);
 }
 
 /* Adding -0 changes no number. */
-grd_tensor *grdi_mul_scalar(const grd_tensor *a, double b)
+grd_tensor *grdi_mul_scalar(const grd_tensor *x, double b)
 {
-    return affine("mul_scalar", a, b, -0.0);
+    return affine("mul_scalar", x, b, -0.0);
 }
 
 grd_tensor *grdi_neg(const grd_tensor *x)
@@ -44,27 +44,27 @@ grd_tensor *grdi_neg(const grd_tensor *x)
     return affine("neg", x, -1, -0.0);
 }
 
-grd_tensor *grdi_div_scalar(const grd_tensor *a, double b)
+grd_tensor *grdi_div_scalar(const grd_tensor *x, double b)
 {
     grdi_array arrays[2];
-    grd_tensor *y = begin("div_scalar", a, b, GRDI_FLOATS, arrays);
+    grd_tensor *y = begin("div_scalar", x, b, GRDI_FLOATS, arrays);
     if (!y)
         return NULL;
-    grd_device *device = grdi_device(a);
+    grd_device *device = grdi_device(x);
     const grd_status status =
-        GRDI_LAUNCH(device, div_scalar, a->array.dtype, (device, &arrays[0], &arrays[1], b));
+        GRDI_LAUNCH(device, div_scalar, x->array.dtype, (device, &arrays[0], &arrays[1], b));
     return status == GRD_OK ? y : NULL;
 }
 
-grd_tensor *grdi_pow_scalar(const grd_tensor *a, double b)
+grd_tensor *grdi_pow_scalar(const grd_tensor *x, double b)
 {
     grdi_array arrays[2];
-    grd_tensor *y = begin("pow_scalar", a, b, GRDI_FLOATS, arrays);
+    grd_tensor *y = begin("pow_scalar", x, b, GRDI_FLOATS, arrays);
     if (!y)
         return NULL;
-    grd_device *device = grdi_device(a);
+    grd_device *device = grdi_device(x);
     const grd_status status =
-        GRDI_LAUNCH(device, pow_scalar, a->array.dtype, (device, &arrays[0], &arrays[1], b));
+        GRDI_LAUNCH(device, pow_scalar, x->array.dtype, (device, &arrays[0], &arrays[1], b));
     return status == GRD_OK ? y : NULL;
 }
 

@@ -56,11 +56,13 @@ grd_tensor *grdi_full(const char *op, const grd_shape *shape, double value, grd_
 bool grdi_may_write(const char *op, grd_tensor *x);
 
 /* Runs a kernel: GRDI_LAUNCH(device, softmax, dtype, (device, &y, &x)) is its status, and a
- * failure is latched as the op's. */
+ * failure is latched as the op's; the other for an op that is not called as its kernel is. */
 #define GRDI_LAUNCH(device, kernel, dtype, arguments)                                              \
+    GRDI_LAUNCH_FOR(#kernel, device, kernel, dtype, arguments)
+#define GRDI_LAUNCH_FOR(op, device, kernel, dtype, arguments)                                      \
     grdi_launched((device)->kernels->kernel ? (device)->kernels->kernel arguments                  \
                                             : GRD_ERROR_UNSUPPORTED,                               \
-                  #kernel, dtype, device)
+                  op, dtype, device)
 grd_status grdi_launched(grd_status status, const char *op, grd_dtype dtype,
                          const grd_device *device);
 

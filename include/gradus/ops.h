@@ -16,23 +16,32 @@
 extern "C" {
 #endif
 
-/* ---- Element by element ---- */
-/* y = a + b, y = a b. add saves nothing; mul saves the other input. */
+/* ---- Element by element ----
+ * f16 and bf16 are computed in f32 and rounded once. i64 is exact and wraps around; it has add,
+ * sub, mul, neg, abs, square, maximum, minimum, clamp, comparisons and choices, and a number beside
+ * it must be whole. What needs a fraction (div, exp, ...) wants a floating dtype: cast first. */
+/* y = a + b, a - b, a b, a / b, a^b. add and sub save nothing; mul saves the other input, div b and
+ * y, pow a and b. */
 GRD_NEW grd_tensor *grd_add(const grd_tensor *a, const grd_tensor *b);
-GRD_NEW grd_tensor *grd_mul(const grd_tensor *a, const grd_tensor *b);
 GRD_NEW grd_tensor *grd_sub(const grd_tensor *a, const grd_tensor *b);
+GRD_NEW grd_tensor *grd_mul(const grd_tensor *a, const grd_tensor *b);
 GRD_NEW grd_tensor *grd_div(const grd_tensor *a, const grd_tensor *b);
 GRD_NEW grd_tensor *grd_pow(const grd_tensor *a, const grd_tensor *b);
-GRD_NEW grd_tensor *grd_maximum(const grd_tensor *a,
-                                const grd_tensor *b); /* a tie shares the gradient, as torch */
+/* NaN where either is. A tie shares the gradient, as torch. Save a and b. */
+GRD_NEW grd_tensor *grd_maximum(const grd_tensor *a, const grd_tensor *b);
 GRD_NEW grd_tensor *grd_minimum(const grd_tensor *a, const grd_tensor *b);
-GRD_NEW grd_tensor *grd_add_scalar(const grd_tensor *a, double b);
-GRD_NEW grd_tensor *grd_sub_scalar(const grd_tensor *a, double b);
-GRD_NEW grd_tensor *grd_mul_scalar(const grd_tensor *a, double b);
-GRD_NEW grd_tensor *grd_div_scalar(const grd_tensor *a, double b);
-GRD_NEW grd_tensor *grd_pow_scalar(const grd_tensor *a, double b);
+/* The same with a number, which is rounded to the type that x is computed in. div_scalar divides,
+ * instead of multiplying by the reciprocal. Only pow_scalar saves: x. */
+GRD_NEW grd_tensor *grd_add_scalar(const grd_tensor *x, double b);
+GRD_NEW grd_tensor *grd_sub_scalar(const grd_tensor *x, double b);
+GRD_NEW grd_tensor *grd_mul_scalar(const grd_tensor *x, double b);
+GRD_NEW grd_tensor *grd_div_scalar(const grd_tensor *x, double b);
+GRD_NEW grd_tensor *grd_pow_scalar(const grd_tensor *x, double b);
+/* min(max(x, low), high); -INFINITY, INFINITY: no bound. NaN stays. Saves x. */
+GRD_NEW grd_tensor *grd_clamp(const grd_tensor *x, double low, double high);
+/* exp, sqrt, rsqrt (1 / sqrt), tanh, sigmoid and relu save y, the others x. */
 GRD_NEW grd_tensor *grd_neg(const grd_tensor *x);
-GRD_NEW grd_tensor *grd_abs(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_abs(const grd_tensor *x); /* gradient 0 in 0 */
 GRD_NEW grd_tensor *grd_square(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_exp(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_log(const grd_tensor *x);
@@ -42,35 +51,36 @@ GRD_NEW grd_tensor *grd_sin(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_cos(const grd_tensor *x);
 GRD_NEW grd_tensor *grd_erf(const grd_tensor *x); /* 2 / sqrt(pi) integral of e^(-t^2), 0 to x */
 GRD_NEW grd_tensor *grd_tanh(const grd_tensor *x);
-GRD_NEW grd_tensor *grd_sigmoid(const grd_tensor *x);
-GRD_NEW grd_tensor *grd_relu(const grd_tensor *x);
+GRD_NEW grd_tensor *grd_sigmoid(const grd_tensor *x);   /* 1 / (1 + e^-x) */
+GRD_NEW grd_tensor *grd_relu(const grd_tensor *x);      /* gradient 0 in 0 */
 GRD_NEW grd_tensor *grd_gelu(const grd_tensor *x);      /* x Phi(x), by erf */
 GRD_NEW grd_tensor *grd_gelu_tanh(const grd_tensor *x); /* the tanh approximation */
-GRD_NEW grd_tensor *grd_silu(const grd_tensor *x);
-GRD_NEW grd_tensor *grd_clamp(const grd_tensor *x, double low,
-                              double high); /* -INFINITY, INFINITY: no bound */
+GRD_NEW grd_tensor *grd_silu(const grd_tensor *x);      /* x sigmoid(x) */
 
-/* ---- Comparisons and choices: bool results, no derivative ---- */
+/* ---- Comparisons and choices ----
+ * Comparisons take any dtype and give bool, without a derivative and unrecorded; with NaN all but
+ * ne are false. A number is rounded to x's dtype. */
 GRD_NEW grd_tensor *grd_eq(const grd_tensor *a, const grd_tensor *b);
 GRD_NEW grd_tensor *grd_ne(const grd_tensor *a, const grd_tensor *b);
 GRD_NEW grd_tensor *grd_lt(const grd_tensor *a, const grd_tensor *b);
 GRD_NEW grd_tensor *grd_le(const grd_tensor *a, const grd_tensor *b);
 GRD_NEW grd_tensor *grd_gt(const grd_tensor *a, const grd_tensor *b);
 GRD_NEW grd_tensor *grd_ge(const grd_tensor *a, const grd_tensor *b);
-GRD_NEW grd_tensor *grd_eq_scalar(const grd_tensor *a, double b);
-GRD_NEW grd_tensor *grd_ne_scalar(const grd_tensor *a, double b);
-GRD_NEW grd_tensor *grd_lt_scalar(const grd_tensor *a, double b);
-GRD_NEW grd_tensor *grd_le_scalar(const grd_tensor *a, double b);
-GRD_NEW grd_tensor *grd_gt_scalar(const grd_tensor *a, double b);
-GRD_NEW grd_tensor *grd_ge_scalar(const grd_tensor *a, double b);
+GRD_NEW grd_tensor *grd_eq_scalar(const grd_tensor *x, double b);
+GRD_NEW grd_tensor *grd_ne_scalar(const grd_tensor *x, double b);
+GRD_NEW grd_tensor *grd_lt_scalar(const grd_tensor *x, double b);
+GRD_NEW grd_tensor *grd_le_scalar(const grd_tensor *x, double b);
+GRD_NEW grd_tensor *grd_gt_scalar(const grd_tensor *x, double b);
+GRD_NEW grd_tensor *grd_ge_scalar(const grd_tensor *x, double b);
+/* Of bool. */
 GRD_NEW grd_tensor *grd_logical_and(const grd_tensor *a, const grd_tensor *b);
 GRD_NEW grd_tensor *grd_logical_or(const grd_tensor *a, const grd_tensor *b);
 GRD_NEW grd_tensor *grd_logical_not(const grd_tensor *x);
-GRD_NEW grd_tensor *grd_isfinite(const grd_tensor *x);
-/* a where condition, else b */
+GRD_NEW grd_tensor *grd_isfinite(const grd_tensor *x); /* true for all of i64 and bool */
+/* a where condition (bool), else b; all three broadcast. Saves condition. */
 GRD_NEW grd_tensor *grd_where(const grd_tensor *condition, const grd_tensor *a,
                               const grd_tensor *b);
-/* value where mask */
+/* value where mask (bool), else x; both broadcast. Saves mask. */
 GRD_NEW grd_tensor *grd_masked_fill(const grd_tensor *x, const grd_tensor *mask, double value);
 
 /* ---- Reductions: over all elements to [], or over dims ----
@@ -204,8 +214,10 @@ GRD_NEW grd_tensor *grd_rms_norm(const grd_tensor *x, const grd_tensor *weight, 
 GRD_NEW grd_tensor *grd_dropout(const grd_tensor *x, double p, grd_rng *rng);
 
 /* ---- In place ----
- * GRD_ERROR_STATE: x requires grad, and no no-grad scope is open. GRD_ERROR_ARGUMENT: x is an
- * expanded view, whose elements overlap. What a graph saved of x before, its walk will refuse. */
+ * y broadcasts to x's shape and has x's dtype; copy_ converts. x and y may share memory: what is
+ * read is what was there before. GRD_ERROR_STATE: x or y requires grad, and no no-grad scope is
+ * open. GRD_ERROR_ARGUMENT: x is an expanded view, whose elements overlap. What a graph saved of x
+ * before, its walk will refuse. */
 GRD_API grd_status grd_fill_(grd_tensor *x, double value);
 GRD_API grd_status grd_add_(grd_tensor *x, const grd_tensor *y);
 GRD_API grd_status grd_add_scaled_(grd_tensor *x, const grd_tensor *y,
