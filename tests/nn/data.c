@@ -1,4 +1,6 @@
 /* Data: batches are pure functions, parts do not meet, targets are right by code of their own. */
+#include "tests/counter.h"
+#include "tests/fake_device.h"
 #include "tests/nn/expect.h"
 
 #include <criterion/criterion.h>
@@ -247,4 +249,33 @@ Test(data, bad_tasks_are_told)
     expect_error(GRD_ERROR_ARGUMENT, "batch_at: an argument is NULL at ");
     cr_assert_null(grd_batch_at(task("copy", GRD_TRAIN, 1, 0, 0), -1).inputs);
     expect_error(GRD_ERROR_ARGUMENT, "batch_at: there is no batch -1 at ");
+}
+
+Test(data, batches_are_made_on_any_device)
+{
+    int64_t host[MAX];
+    fetch(task("sort", GRD_TRAIN, 8, 0, 1), 3);
+    memcpy(host, inputs, sizeof host);
+    grd_scope *elsewhere = grd_scope_begin_with(&(grd_scope_options){ .device = fake_device() });
+    const int64_t count = fetch(task("sort", GRD_TRAIN, 8, 0, 1), 3);
+    cr_assert_arr_eq(host, inputs, (size_t)count * sizeof *host);
+    cr_assert_eq(grd_scope_end(elsewhere), GRD_OK, "%s", grd_error_message());
+}
+
+/* Without a scope around it, for the allocator to be changed. */
+Test(batches, ask_the_system_for_nothing_once_they_run)
+{
+    counter c = { 0 };
+    count_with(&c, false);
+    scope = grd_scope_begin();
+    const grd_data *data = task("recall", GRD_TRAIN, 64, 0, 1);
+    long before = 0;
+    for (int i = 0; i < 10; i++) {
+        before = i == 2 ? c.asked : before;
+        grd_scope *step = grd_scope_begin();
+        cr_assert(grd_batch_at(data, i).inputs);
+        cr_assert_eq(grd_scope_end(step), GRD_OK);
+    }
+    cr_assert_eq(c.asked, before);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
 }
