@@ -6,21 +6,45 @@
 #include "nn/module.h"
 #include <gradus/attention.h>
 
-/* What a typed mask comes to: both broadcast to the scores, whose keys are followed by those
- * appended. */
+/* What a typed mask comes to, checked against scores (..., H, L, S). */
 typedef struct grdi_visible {
-    const grd_tensor *keep;     /* bool; NULL: every query sees every key */
-    const grd_tensor *additive; /* NULL: none */
+    grd_shape scores; /* S without the appended keys */
+    grdi_mask_parts parts;
+    grdi_mask band;
+    const grd_tensor *additive; /* the part with zeros for the appended keys, recorded */
 } grdi_visible;
 
-/* Checks `mask` against the scores (..., H, L, S) of `query`, and computes it. The last `appended`
- * keys beyond S are seen whatever it says. False with an error latched. */
+/* Checks `mask` against the scores of `query`. The last `appended` keys beyond S are seen whatever
+ * it says. False with an error latched. */
 bool grdi_see(const char *op, const grd_mask *mask, const grd_shape *scores, int64_t appended,
               const grd_tensor *query, grdi_visible *visible);
+
+/* The mask as bool, broadcasting to the scores with the appended keys; NULL, without an error, if
+ * every query sees every key. */
+grd_tensor *grdi_keep_of(const grdi_visible *visible, grd_device *device);
+/* The same of the parts that say it pair by pair: neither band nor lengths. */
+grd_tensor *grdi_keep_of_pairs(const grdi_visible *visible, grd_device *device);
+
+/* One call of scaled dot product attention, checked. */
+typedef struct grdi_sdpa_call {
+    const char *op;
+    const grd_sdpa_options *options;
+    const grd_tensor *query, *key, *value;
+    grdi_visible visible;
+    double scale;
+} grdi_sdpa_call;
 
 /* grd_sdpa, whose last `appended` keys the mask does not know and every query sees. */
 grd_attention grdi_sdpa(const char *op, const grd_tensor *query, const grd_tensor *key,
                         const grd_tensor *value, const grd_sdpa_options *options, int64_t appended);
+
+/* All results that are asked for, in ops that keep the weights: any options, types and masks. */
+grd_attention grdi_sdpa_composed(const grdi_sdpa_call *call);
+
+/* The output alone, by the kernel that keeps no weights. grdi_sdpa_unfused says why it cannot be
+ * used, NULL if it can. */
+const char *grdi_sdpa_unfused(const grdi_sdpa_call *call);
+grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *call);
 
 /* Ends the scope that results were made in, and hands them to the one around it. */
 grd_attention grdi_hand_out(grd_scope *scope, grd_attention results);

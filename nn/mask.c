@@ -233,13 +233,12 @@ static int64_t diagonal(const request *r)
     }
 }
 
-/* Fills in the band; *band tells whether there is one. */
-static bool see_band(const request *r, grdi_mask *result, bool *band)
+static bool see_band(const request *r, grdi_mask *result)
 {
     const grd_mask *mask = r->mask;
-    *band = mask->causal || is_set(mask->window_left) || is_set(mask->window_right);
+    const bool band = mask->causal || is_set(mask->window_left) || is_set(mask->window_right);
     if (!check_window(r, "window_left", mask->window_left) ||
-        !check_window(r, "window_right", mask->window_right) || !check_align(r, *band))
+        !check_window(r, "window_right", mask->window_right) || !check_align(r, band))
         return false;
     result->left = is_set(mask->window_left) ? mask->window_left.value : INT64_MAX;
     result->right = mask->causal                 ? 0
@@ -276,17 +275,40 @@ bool grdi_see(const char *op, const grd_mask *given, const grd_shape *scores, in
     const request r = {
         op, &mask, scores, query, scores->size[scores->rank - 2], scores->size[scores->rank - 1]
     };
-    grdi_mask_parts parts = { mask.attend, mask.ignore, NULL, mask.additive, NULL };
-    grdi_mask computed = { .appended = appended };
-    bool band;
-    *visible = (grdi_visible){ NULL, mask.additive };
-    if (!see_band(&r, &computed, &band) || !check_pairs(&r) ||
-        !see_key_ignore(&r, &parts.key_ignore) || !see_key_lengths(&r, &parts.lengths))
+    *visible = (grdi_visible){
+        .scores = *scores,
+        .parts = { mask.attend, mask.ignore, NULL, mask.additive, NULL },
+        .band.appended = appended,
+        .additive = mask.additive,
+    };
+    if (!see_band(&r, &visible->band) || !check_pairs(&r) ||
+        !see_key_ignore(&r, &visible->parts.key_ignore) ||
+        !see_key_lengths(&r, &visible->parts.lengths))
         return false;
-    if (appended && mask.additive &&
-        !(visible->additive = append_zeros(&r, mask.additive, appended)))
-        return false;
-    if (band || parts.attend || parts.ignore || parts.key_ignore || parts.additive || parts.lengths)
-        visible->keep = grdi_attention_mask(&parts, &computed, scores, grdi_device(query));
+    if (appended && mask.additive)
+        visible->additive = append_zeros(&r, mask.additive, appended);
     return !grdi_latched();
+}
+
+static bool has_pairs(const grdi_mask_parts *parts)
+{
+    return parts->attend || parts->ignore || parts->key_ignore || parts->additive;
+}
+
+grd_tensor *grdi_keep_of(const grdi_visible *visible, grd_device *device)
+{
+    const grdi_mask *band = &visible->band;
+    if (!has_pairs(&visible->parts) && !visible->parts.lengths && band->left == INT64_MAX &&
+        band->right == INT64_MAX)
+        return NULL;
+    return grdi_attention_mask(&visible->parts, band, &visible->scores, device);
+}
+
+grd_tensor *grdi_keep_of_pairs(const grdi_visible *visible, grd_device *device)
+{
+    grdi_mask_parts parts = visible->parts;
+    const grdi_mask unlimited = { .left = INT64_MAX, .right = INT64_MAX };
+    parts.lengths = NULL;
+    return has_pairs(&parts) ? grdi_attention_mask(&parts, &unlimited, &visible->scores, device)
+                             : NULL;
 }

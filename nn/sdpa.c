@@ -2,18 +2,6 @@
 
 #include <math.h>
 
-/* One call, its heads grouped if there are more of the query's than of the keys': then query is
- * (..., H, G, L, D), key and value (..., H, 1, S, D). */
-typedef struct call {
-    const char *op;
-    const grd_sdpa_options *options;
-    const grd_tensor *query, *key, *value;
-    grdi_visible visible;
-    grd_shape scores; /* (..., Hq, L, S) as given, S without the appended keys */
-    int64_t group;    /* query heads for each of the keys' */
-    double scale;
-} call;
-
 /* ---- Checking ---- */
 
 static bool check_kind(const char *op, const char *name, const grd_tensor *query,
@@ -54,7 +42,7 @@ static int64_t size(const grd_tensor *x, int back)
     return x->array.dim[x->array.rank - 1 - back].size;
 }
 
-static bool check_shapes(const call *c)
+static bool check_shapes(const grdi_sdpa_call *c)
 {
     const grd_tensor *q = c->query, *k = c->key, *v = c->value;
     if (q->array.rank < 3)
@@ -82,7 +70,7 @@ static bool check_shapes(const call *c)
     return true;
 }
 
-static bool check_options(const call *c)
+static bool check_options(const grdi_sdpa_call *c)
 {
     const grd_sdpa_options *o = c->options;
     if (!(o->dropout >= 0 && o->dropout < 1))
@@ -104,7 +92,7 @@ static bool check_options(const call *c)
     return true;
 }
 
-static bool check(const call *c)
+static bool check(const grdi_sdpa_call *c)
 {
     if (!c->query || !c->key || !c->value)
         return grdi_fail_null(c->op);
@@ -115,96 +103,7 @@ static bool check(const call *c)
            check_kind(c->op, "value", c->query, c->value) && check_shapes(c) && check_options(c);
 }
 
-/* ---- Heads in groups ---- */
-
-/* x (..., heads, L, D) -> (..., heads / group, group, L, D), on x's memory; 1 head stays 1. */
-static const grd_tensor *grouped(const grd_tensor *x, int64_t group)
-{
-    grd_shape shape = grd_tensor_shape(x);
-    if (shape.rank < 3)
-        return x;
-    const int64_t heads = shape.size[shape.rank - 3];
-    shape.rank++;
-    for (int64_t d = shape.rank - 1; d > shape.rank - 3; d--)
-        shape.size[d] = shape.size[d - 1];
-    shape.size[shape.rank - 3] = heads == 1 ? 1 : group;
-    shape.size[shape.rank - 4] = heads == 1 ? 1 : heads / group;
-    return grd_reshape(x, shape);
-}
-
-static bool group_heads(call *c)
-{
-    const int64_t heads = size(c->key, 2);
-    c->group = heads ? size(c->query, 2) / heads : 1;
-    if (c->group == 1)
-        return true;
-    if (c->scores.rank == GRD_MAX_RANK)
-        return grdi_fail(GRD_ERROR_SHAPE, c->op,
-                         "query heads in groups take a rank of at most %d: query is %s",
-                         GRD_MAX_RANK - 1, grdi_size_text(c->query).chars);
-    c->query = grouped(c->query, c->group);
-    c->key = grd_unsqueeze(c->key, -3);
-    c->value = grd_unsqueeze(c->value, -3);
-    if (c->visible.keep)
-        c->visible.keep = grouped(c->visible.keep, c->group);
-    if (c->visible.additive)
-        c->visible.additive = grouped(c->visible.additive, c->group);
-    return !grdi_latched();
-}
-
-/* Back to (..., Hq, L, n), or without n. */
-static grd_tensor *ungrouped(const call *c, grd_tensor *x)
-{
-    grd_shape shape = grd_tensor_shape(x);
-    if (c->group == 1 || !x)
-        return x;
-    const int64_t heads = c->scores.rank - 3;
-    shape.size[heads] *= c->group;
-    for (int64_t d = heads + 1; d < shape.rank - 1; d++)
-        shape.size[d] = shape.size[d + 1];
-    shape.rank--;
-    return grd_reshape(x, shape);
-}
-
 /* ---- Computing ---- */
-
-/* x = softcap tanh(scale x / softcap). What is hidden is not looked at, and must not become NaN on
- * the way. */
-static const grd_tensor *capped(const call *c, const grd_tensor *x)
-{
-    const double cap = c->options->softcap;
-    if (c->visible.keep)
-        x = grd_masked_fill(x, grd_logical_not(c->visible.keep), 0);
-    return grd_mul_scalar(grd_tanh(grd_mul_scalar(x, c->scale / cap)), cap);
-}
-
-static grd_tensor *chosen(const call *c, grd_tensor *weights, bool wanted)
-{
-    if (!wanted)
-        return NULL;
-    weights = ungrouped(c, weights);
-    return c->options->weights == GRD_AVERAGED ? grd_mean_dims(weights, GRD_DIMS(-3), GRD_DROP_DIMS)
-                                               : weights;
-}
-
-static grd_attention compute(const call *c)
-{
-    const grd_sdpa_options *o = c->options;
-    const grd_tensor *keep = c->visible.keep;
-    grd_tensor *lse = NULL;
-    const grd_tensor *scores = grdi_scores(c->query, c->key, keep);
-    if (o->softcap > 0)
-        scores = capped(c, scores);
-    grd_tensor *weights = grdi_weights(scores, c->visible.additive, keep,
-                                       o->softcap > 0 ? 1 : c->scale, o->logsumexp ? &lse : NULL);
-    grd_tensor *dropped = o->dropout > 0 ? grd_dropout(weights, o->dropout, o->rng) : weights;
-    return (grd_attention){
-        .output = ungrouped(c, grdi_mix(dropped, c->value, keep)),
-        .weights = chosen(c, weights, o->weights != GRD_NO_WEIGHTS),
-        .dropped_weights = chosen(c, dropped, o->dropped_weights),
-        .logsumexp = ungrouped(c, lse),
-    };
-}
 
 grd_attention grdi_hand_out(grd_scope *scope, grd_attention a)
 {
@@ -223,7 +122,7 @@ grd_attention grdi_hand_out(grd_scope *scope, grd_attention a)
     return failed ? (grd_attention){ NULL } : a;
 }
 
-static double scale_of(const call *c)
+static double scale_of(const grdi_sdpa_call *c)
 {
     const grd_maybe_real scale = c->options->scale;
     const double head_size = (double)size(c->query, 0);
@@ -232,25 +131,39 @@ static double scale_of(const call *c)
     return head_size > 0 ? 1 / sqrt(head_size) : 1;
 }
 
+/* The kernel that keeps no weights gives the output wherever it can, whatever else is asked for:
+ * so asking changes nothing. */
+static grd_attention compute(const grdi_sdpa_call *c)
+{
+    const grd_sdpa_options *o = c->options;
+    if (grdi_sdpa_unfused(c))
+        return grdi_sdpa_composed(c);
+    grd_attention result = { NULL };
+    if (o->weights != GRD_NO_WEIGHTS || o->dropped_weights || o->logsumexp)
+        result = grdi_sdpa_composed(c);
+    result.output = grdi_sdpa_fused(c);
+    return result;
+}
+
 grd_attention grdi_sdpa(const char *op, const grd_tensor *query, const grd_tensor *key,
                         const grd_tensor *value, const grd_sdpa_options *options, int64_t appended)
 {
     static const grd_sdpa_options defaults;
-    call c = { .op = op,
-               .options = options ? options : &defaults,
-               .query = query,
-               .key = key,
-               .value = value };
+    grdi_sdpa_call c = { .op = op,
+                         .options = options ? options : &defaults,
+                         .query = query,
+                         .key = key,
+                         .value = value };
     if (grdi_latched() || !check(&c))
         return (grd_attention){ NULL };
     c.scale = scale_of(&c);
-    c.scores = grd_tensor_shape(query);
-    c.scores.size[c.scores.rank - 1] = size(key, 1) - appended;
+    grd_shape scores = grd_tensor_shape(query);
+    scores.size[scores.rank - 1] = size(key, 1) - appended;
 
     grd_scope scope;
     grdi_scope_open(&scope);
     grd_attention result = { NULL };
-    if (grdi_see(op, &c.options->mask, &c.scores, appended, query, &c.visible) && group_heads(&c))
+    if (grdi_see(op, &c.options->mask, &scores, appended, query, &c.visible))
         result = compute(&c);
     return grdi_hand_out(&scope, result);
 }

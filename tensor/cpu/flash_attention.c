@@ -98,16 +98,16 @@ static bool rows_finite(const call *c, const float *x, int64_t row, int64_t rows
     return true;
 }
 
-/* The fast loops multiply what is hidden by 0, which a NaN or an infinity survives. */
+/* The fast loops multiply what is hidden by 0, which a NaN or an infinity survives; what lies at or
+ * past a length they never read. */
 static grd_status mark_finite(void *context, int64_t first, int64_t last)
 {
     const call *c = context;
     const int64_t heads = c->key->dim[1].size;
     for (int64_t i = first; i < last; i++) {
         const grdi_head h = head_of(c, i / heads, i % heads * group_of(c));
-        const int64_t keys = c->key->dim[2].size;
-        c->finite[i] = rows_finite(c, h.key, h.key_row, keys, h.size) &&
-                       rows_finite(c, h.value, h.value_row, keys, h.value_size);
+        c->finite[i] = rows_finite(c, h.key, h.key_row, h.keys, h.size) &&
+                       rows_finite(c, h.value, h.value_row, h.keys, h.value_size);
     }
     return GRD_OK;
 }

@@ -66,6 +66,12 @@ static bool near(const grd_tensor *a, const grd_tensor *b)
     return grd_allclose(a, b, 1e-5, 1e-6);
 }
 
+static bool all_near(const solution *a, const solution *b)
+{
+    return near(a->a.output, b->a.output) && near(a->dq, b->dq) && near(a->dk, b->dk) &&
+           near(a->dv, b->dv);
+}
+
 static bool all_finite(const grd_tensor *x)
 {
     const grd_tensor *every = grd_all_dims(grd_isfinite(x), (grd_dims){ 0 }, GRD_DROP_DIMS);
@@ -151,7 +157,7 @@ Test(sdpa, takes_any_leading_sizes)
     const grd_tensor *k = grd_reshape(p.k, GRD_SHAPE(1, B, 1, H, S, D));
     const grd_tensor *v = grd_reshape(p.v, GRD_SHAPE(1, B, 1, H, S, E));
     const grd_attention wide = grd_sdpa(q, k, v, &options);
-    cr_assert(grd_equal(grd_reshape(wide.output, GRD_SHAPE(B, H, L, E)), whole.output));
+    cr_assert(near(grd_reshape(wide.output, GRD_SHAPE(B, H, L, E)), whole.output));
     cr_assert_eq(grd_tensor_rank(wide.weights), 5);
     for (int b = 0; b < B; b++) {
         const grd_attention one =
@@ -322,7 +328,8 @@ Test(sdpa, what_is_hidden_reaches_nothing)
                 other.k = with_row(p.k, 3, values[j]);
                 other.v = with_row(p.v, 4, values[j]);
                 const solution a = solve(&p, &options), b = solve(&other, &options);
-                cr_assert(same(&a, &b), "way %d, %g", i, values[j]);
+                cr_assert(isfinite(values[j]) ? same(&a, &b) : all_near(&a, &b), "way %d, %g", i,
+                          values[j]);
                 cr_assert(all_zero(grd_slice(grd_select(b.dk, 0, 0), 1, 3, 5, 1)));
                 cr_assert(all_zero(grd_slice(grd_select(b.dv, 0, 0), 1, 3, 5, 1)));
             }
@@ -339,7 +346,7 @@ Test(sdpa, a_nan_reaches_those_who_see_it_and_no_others)
         *changed[at] = with_row(*changed[at], 3, NAN);
         const grd_tensor *y = solve(&other, &causal).a.output;
         const grd_tensor *rows = grd_select(y, 0, 0), *before = grd_slice(rows, 1, 0, 3, 1);
-        cr_assert(grd_equal(before, grd_slice(grd_select(clean.a.output, 0, 0), 1, 0, 3, 1)));
+        cr_assert(near(before, grd_slice(grd_select(clean.a.output, 0, 0), 1, 0, 3, 1)));
         const grd_tensor *row = grd_select(rows, 1, 3), *after = grd_select(rows, 1, 4);
         cr_assert(isnan(grd_item(grd_sum(row))), "input %d", at);
         cr_assert_eq(isnan(grd_item(grd_sum(after))), at != 0, "input %d", at);
@@ -361,7 +368,7 @@ Test(sdpa, a_blind_query_reaches_nothing)
     p.q = with_row(p.q, 2, NAN);
     p.dy = with_row(p.dy, 2, NAN);
     const solution b = solve(&p, &options);
-    cr_assert(same(&a, &b));
+    cr_assert(all_near(&a, &b));
 }
 
 /* Which rows of [B, H, L, 1] are blind: one row, a head, a sample, all. */
