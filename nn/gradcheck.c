@@ -2,24 +2,38 @@
 #include "autograd/gradcheck.h"
 #include <gradus/nn.h>
 
-typedef grd_gradcheck_report checker(grd_function f, void *user, grd_list inputs,
-                                     grd_list parameters, const grd_gradcheck_options *options);
+typedef grd_gradcheck_report checker(const grdi_checked *checked,
+                                     const grd_gradcheck_options *options);
 
-static grd_gradcheck_report with_parameters(checker *check, grd_function f, void *user,
-                                            grd_list inputs, const grd_gradcheck_options *options)
+/* With room for `count` parameters and their names. */
+static grd_gradcheck_report check_all(checker *check, grdi_checked *checked, int64_t count,
+                                      const grd_tensor **parameters, const char **names,
+                                      const grd_gradcheck_options *options)
+{
+    for (int64_t i = 0; i < count; i++) {
+        const grd_named named = grd_module_parameter_at(options->module, i);
+        parameters[i] = named.tensor;
+        names[i] = named.name;
+    }
+    checked->parameters = (grd_list){ count, parameters };
+    checked->names = names;
+    return check(checked, options);
+}
+
+static grd_gradcheck_report run(checker *check, grd_function f, void *user, grd_list inputs,
+                                const grd_gradcheck_options *options)
 {
     const grd_module *module = options ? options->module : NULL;
     const int64_t count = module ? grd_module_num_parameters(module) : 0;
-    const size_t bytes = (size_t)count * sizeof(grd_tensor *);
+    const size_t bytes = (size_t)count * sizeof(void *);
     const grd_tensor **parameters = count ? grdi_allocate(bytes) : NULL;
-    if (count && !parameters) {
+    const char **names = count ? grdi_allocate(bytes) : NULL;
+    grdi_checked checked = { .f = f, .user = user, .inputs = inputs };
+    if (count && (!parameters || !names))
         grdi_fail_memory("gradcheck", bytes);
-        return (grd_gradcheck_report){ .text = "not checked: out of memory" };
-    }
-    for (int64_t i = 0; i < count; i++)
-        parameters[i] = grd_module_parameter_at(module, i).tensor;
     const grd_gradcheck_report report =
-        check(f, user, inputs, (grd_list){ count, parameters }, options);
+        check_all(check, &checked, parameters && names ? count : 0, parameters, names, options);
+    grdi_free(names, bytes);
     grdi_free(parameters, bytes);
     return report;
 }
@@ -27,13 +41,13 @@ static grd_gradcheck_report with_parameters(checker *check, grd_function f, void
 grd_gradcheck_report grd_gradcheck(grd_function f, void *user, grd_list inputs,
                                    const grd_gradcheck_options *options)
 {
-    return with_parameters(grdi_gradcheck, f, user, inputs, options);
+    return run(grdi_gradcheck, f, user, inputs, options);
 }
 
 grd_gradcheck_report grd_gradgradcheck(grd_function f, void *user, grd_list inputs,
                                        const grd_gradcheck_options *options)
 {
-    return with_parameters(grdi_gradgradcheck, f, user, inputs, options);
+    return run(grdi_gradgradcheck, f, user, inputs, options);
 }
 
 grd_gradcheck_report grd_at_gradcheck_report(grd_gradcheck_report result, const char *file,

@@ -24,6 +24,26 @@ grd_tensor *grdi_copy(const grd_tensor *x)
     return copied("copy", x, x->array.dtype);
 }
 
+grd_tensor *grdi_copy_laid_out(const grd_tensor *x, const grdi_array *layout)
+{
+    grd_shape extent = { 1, { grdi_count(layout) > 0 } };
+    bool repeats = false;
+    for (int d = 0; d < layout->rank; d++) {
+        repeats |= layout->dim[d].size > 1 && layout->dim[d].stride == 0;
+        extent.size[0] += extent.size[0] ? (layout->dim[d].size - 1) * layout->dim[d].stride : 0;
+    }
+    if (repeats)
+        return grdi_copy(x);
+    const grd_tensor *memory = grdi_tensor_create("copy", &extent, x->array.dtype, grdi_device(x));
+    if (!memory)
+        return NULL;
+    grdi_array array = *layout;
+    array.dtype = x->array.dtype;
+    array.data = memory->array.data;
+    grd_tensor *y = grdi_tensor_view("copy", memory, &array);
+    return y && grdi_copy_to("copy", &array, x) ? y : NULL;
+}
+
 grd_tensor *grdi_cast(const grd_tensor *x, grd_dtype dtype)
 {
     return x ? copied("cast", x, dtype) : grdi_fail_null("cast");

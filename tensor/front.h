@@ -233,6 +233,9 @@ grd_tensor *grdi_select(const grd_tensor *x, const grdi_range *range); /* of siz
 /* copy.c */
 grd_tensor *grdi_cast(const grd_tensor *x, grd_dtype dtype);
 grd_tensor *grdi_copy(const grd_tensor *x); /* contiguous, on memory of its own */
+/* A copy with the strides of `layout`, an array of x's shape; contiguous where that repeats
+ * elements. */
+grd_tensor *grdi_copy_laid_out(const grd_tensor *x, const grdi_array *layout);
 grd_tensor *grdi_clone(const grd_tensor *x);
 grd_tensor *grdi_contiguous(const grd_tensor *x);
 grd_tensor *grdi_to_device(const grd_tensor *x, grd_device *device);
@@ -244,13 +247,6 @@ bool grdi_copy_to(const char *op, const grdi_array *y, const grd_tensor *x);
 /* where.c */
 grd_tensor *grdi_where(const grd_tensor *condition, const grd_tensor *a, const grd_tensor *b);
 grd_tensor *grdi_masked_fill(const grd_tensor *x, const grd_tensor *mask, double value);
-
-/* Sets all elements of x, f64 and contiguous, without making anything: also while an error is
- * latched. */
-void grdi_write_f64(const char *op, grd_tensor *x, const double *values);
-
-/* A copy whose last two dimensions lie swapped in memory. */
-grd_tensor *grdi_copy_turned(const grd_tensor *x);
 
 /* anomaly.c: where x's first NaN is, row-major; i64 [], -1: there is none. */
 grd_tensor *grdi_first_nan(const char *op, const grd_tensor *x);

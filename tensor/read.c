@@ -153,20 +153,3 @@ bool grdi_upload(const char *op, grd_tensor *x, const void *values)
     const grd_status status = device->upload(device, x->array.data, values, bytes);
     return grdi_launched(status, op, x->array.dtype, device) == GRD_OK;
 }
-
-void grdi_write_f64(const char *op, grd_tensor *x, const double *values)
-{
-    assert(x->array.dtype == GRD_F64 && grdi_is_contiguous(&x->array));
-    grd_device *device = grdi_device(x);
-    const size_t bytes = (size_t)grdi_count(&x->array) * sizeof(double);
-    x->storage->version++;
-    if (bytes)
-        grdi_launched(device->upload(device, x->array.data, values, bytes), op, GRD_F64, device);
-}
-
-grd_tensor *grdi_copy_turned(const grd_tensor *x)
-{
-    const grd_tensor *turned = grdi_transpose(x, -1, -2);
-    turned = turned ? grdi_copy(turned) : NULL;
-    return turned ? grdi_transpose(turned, -1, -2) : NULL;
-}

@@ -120,29 +120,33 @@ GRD_NEW grd_tensor *grd_recompute(grd_function f, void *user, grd_list inputs);
 typedef struct grd_gradcheck_options {
     double eps, atol, rtol;    /* 0: 1e-6, 1e-5, 1e-3 */
     double nondet_tol;         /* two backward runs may differ by this much */
-    bool fast;                 /* one random projection instead of every element */
-    struct grd_module *module; /* its parameters are checked too (nn.h) */
+    bool fast;                 /* along one fixed direction instead of every element */
+    struct grd_module *module; /* its parameters that require grad are checked too (nn.h) */
 } grd_gradcheck_options;
 
 /* An answer, not an error; it tells of the worst derivative. passed is false too when f failed, and
  * then the latch is set. */
 typedef struct grd_gradcheck_report {
-    bool passed;      /* |analytic - numeric| <= atol + rtol |numeric| everywhere */
-    int64_t compared; /* derivatives; passed with 0 is impossible */
-    int64_t input;    /* which one, and where in it and in the result */
-    grd_dims index, output;
+    /* |analytic - numeric| <= atol + rtol |numeric| everywhere, two backward runs differ by
+     * nondet_tol at most, and a zero gradient of the result gives zeros */
+    bool passed;
+    int64_t compared;       /* derivatives; passed with 0 is impossible */
+    int64_t input;          /* the worst one; after the inputs come the module's parameters */
+    grd_dims index, output; /* where in it, and in the result; fast: count 0 */
     double analytic, numeric, relative_error;
     /* "d output [1] / d input 0 [2, 3]: analytic 0.5123, numeric 0.5202, relative error 1.5e-02" */
     char text[256];
 } grd_gradcheck_report;
 
-/* Compares backward with central differences for every floating input, all elements, in f64; f gets
- * leaf copies of the inputs and runs in a scope of f64 that records. f32 inputs are an error that
- * says so. */
+/* Compares backward with central differences for every floating input, all elements, in f64. f runs
+ * in a scope of f64 that records, on copies of the inputs that lie in memory as they do, of which
+ * the floating ones are leaves; an input that is given twice is one. Parameters are changed in
+ * place meanwhile and end with the bits that they had. f must compute the same every time. 0 to 15
+ * inputs; f32 ones are an error that says so. */
 GRD_API GRD_MUST_USE grd_gradcheck_report grd_gradcheck(grd_function f, void *user, grd_list inputs,
                                                         const grd_gradcheck_options *options);
 /* The same for the gradient of the gradient, along one fixed direction of all inputs and of the
- * result. */
+ * result, whose gradient is a variable too: number -1 in the report. */
 GRD_API GRD_MUST_USE grd_gradcheck_report grd_gradgradcheck(grd_function f, void *user,
                                                             grd_list inputs,
                                                             const grd_gradcheck_options *options);
