@@ -387,13 +387,58 @@ static herr_t read_link(hid_t group, const char *name, const H5L_info_t *info, v
     return done ? 0 : -1;
 }
 
+/* libhdf5 would copy the image three times; these hand it what there is, which it only reads. */
+static void *lend_image(size_t size, H5FD_file_image_op_t op, void *image)
+{
+    (void)size, (void)op;
+    return image;
+}
+
+static void *lend_copy(void *to, const void *from, size_t size, H5FD_file_image_op_t op,
+                       void *image)
+{
+    (void)from, (void)size, (void)op, (void)image;
+    return to;
+}
+
+static void *refuse_growth(void *image, size_t size, H5FD_file_image_op_t op, void *same)
+{
+    (void)image, (void)size, (void)op, (void)same;
+    return NULL;
+}
+
+static herr_t keep_image(void *image, H5FD_file_image_op_t op, void *same)
+{
+    (void)image, (void)op, (void)same;
+    return 0;
+}
+
+static void *same_image(void *image)
+{
+    return image;
+}
+
+static herr_t forget_image(void *image)
+{
+    (void)image;
+    return 0;
+}
+
+static bool lend(hid_t access, const unsigned char *image, size_t size)
+{
+    H5FD_file_image_callbacks_t callbacks = { lend_image, lend_copy,    refuse_growth, keep_image,
+                                              same_image, forget_image, (void *)image };
+    return size && H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
+           H5Pset_file_image(access, (void *)image, size) >= 0;
+}
+
 static bool decode(reader *r, const unsigned char *image, size_t size)
 {
     grdi_ids open = { 0 };
     const hid_t access = grdi_memory_access(&open);
     /* Without an image a file of that name would be opened. */
-    const bool given = size && H5Pset_file_image(access, (void *)image, size) >= 0;
-    const hid_t file = grdi_keep(&open, given ? H5Fopen("gradus", H5F_ACC_RDONLY, access) : -1);
+    const hid_t file = grdi_keep(
+        &open, lend(access, image, size) ? H5Fopen("gradus", H5F_ACC_RDONLY, access) : -1);
     const hid_t root = grdi_keep(&open, file < 0 ? -1 : H5Gopen2(file, "/", H5P_DEFAULT));
     const bool done =
         root >= 0 ? read_object(r, root) : (bool)refuse(r, "not an HDF5 file, or a damaged one");

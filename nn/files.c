@@ -72,9 +72,7 @@ static void *fail_errno(const char *op, const char *path, const char *what)
     const int code = errno;
     if (strerror_r(code, reason, sizeof reason) != 0)
         snprintf(reason, sizeof reason, "error %d", code);
-    const bool missing = code == ENOENT && strcmp(what, "open") == 0;
-    return grdi_fail(missing ? GRD_ERROR_NO_FILE : GRD_ERROR_IO, op, "%s: cannot %s: %s", path,
-                     what, reason);
+    return grdi_fail(GRD_ERROR_IO, op, "%s: cannot %s: %s", path, what, reason);
 }
 
 /* Reads up to `size` bytes, fewer only at the file's end; -1 with errno. */
@@ -150,6 +148,8 @@ grdi_bytes *grdi_file_read(const char *op, const char *path, size_t limit)
         return NULL;
     /* O_NONBLOCK: a pipe without a writer must not hang. */
     const int file = grdi_system_calls.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+    if (file < 0 && errno == ENOENT)
+        return grdi_fail(GRD_ERROR_NO_FILE, op, "%s: there is no such file", path);
     if (file < 0)
         return fail_errno(op, path, "open");
     grdi_bytes *bytes = read_open(op, path, file, limit);

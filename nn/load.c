@@ -7,25 +7,34 @@
 #include "tensor/rng.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* The thread's, of its last load. */
-static _Thread_local char warnings[1024];
+enum { WARNINGS = 1024 };
 
+static void forget_warnings(void)
+{
+    if (grdi_self.warnings)
+        grdi_self.warnings[0] = '\0';
+}
+
+/* Not said where there is no memory to say it. */
 static void __attribute__((format(printf, 1, 2))) warn(const char *format, ...)
 {
-    const size_t used = strlen(warnings);
+    if (!grdi_self.warnings && !(grdi_self.warnings = calloc(WARNINGS, 1)))
+        return;
     va_list arguments;
+    size_t used = strlen(grdi_self.warnings);
+    snprintf(grdi_self.warnings + used, WARNINGS - used, used ? "; " : "");
+    used = strlen(grdi_self.warnings);
     va_start(arguments, format);
-    snprintf(warnings + used, sizeof warnings - used, used ? "; " : "");
-    const size_t start = strlen(warnings);
-    vsnprintf(warnings + start, sizeof warnings - start, format, arguments);
+    vsnprintf(grdi_self.warnings + used, WARNINGS - used, format, arguments);
     va_end(arguments);
 }
 
 const char *grd_load_warnings(void)
 {
-    return warnings[0] ? warnings : NULL;
+    return grdi_self.warnings && grdi_self.warnings[0] ? grdi_self.warnings : NULL;
 }
 
 grdi_archive *grdi_checkpoint_read(const char *op, const char *path)
@@ -295,7 +304,7 @@ static void load(const char *path, const grd_checkpoint *what)
 grd_status grd_load(const char *path, const grd_checkpoint *what)
 {
     grd_scope scope;
-    warnings[0] = '\0';
+    forget_warnings();
     if (!path || !what)
         grdi_fail_null("load");
     if (grdi_latched())

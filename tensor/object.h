@@ -132,6 +132,7 @@ typedef struct grdi_thread {
     bool burying;
     grdi_error error;
     struct grdi_cache *cache;
+    char *warnings;           /* of the last load (nn/load.c), malloc's */
     struct grdi_draws *draws; /* notes which generators are drawn from; NULL: nobody asks */
     uint32_t region;          /* of the graph nodes that are made (autograd/node.h) */
 } grdi_thread;

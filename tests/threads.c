@@ -1,5 +1,6 @@
-/* User threads that each train their own network while the library's threads come and go, and a
- * child that trains after a fork: for ThreadSanitizer, and for the same bits on every thread. */
+/* User threads that each train and save their own network while the library's threads come and go,
+ * and a child that trains after a fork: for ThreadSanitizer, and for the same bits on every thread.
+ */
 #include <gradus/gradus.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -40,6 +41,21 @@ static uint64_t fingerprint(const grd_module *model)
     return hash;
 }
 
+/* libhdf5 serves one thread at a time; the library sees to that. */
+static void save_and_load(grd_module *model, grd_optimizer *optimizer)
+{
+    char path[] = "/tmp/gradus-threads-XXXXXX";
+    const grd_checkpoint all = { .model = model, .optimizer = optimizer };
+    const int file = mkstemp(path);
+    if (file < 0)
+        fail("no temporary file");
+    close(file);
+    for (int i = 0; i < 3; i++)
+        if (grd_save(path, &all) != GRD_OK || grd_load(path, &all) != GRD_OK)
+            fail("a checkpoint");
+    unlink(path);
+}
+
 /* Large enough for the library to split its work among threads. */
 static uint64_t train(void)
 {
@@ -58,6 +74,7 @@ static uint64_t train(void)
     grd_module_train(model, rng);
     for (int64_t i = 0; i < STEPS; i++)
         train_step(model, optimizer, data, i);
+    save_and_load(model, optimizer);
     const uint64_t hash = fingerprint(model);
     if (grd_scope_end(run) != GRD_OK)
         fail("training");

@@ -248,7 +248,7 @@ Test(foreign, what_reaches_out_or_cannot_be_held)
     cr_assert_null(grdi_archive_read("test", path));
     expect_error(GRD_ERROR_FORMAT, "test: ");
     cr_assert_null(grdi_archive_read("test", scratch_path("none")));
-    expect_error(GRD_ERROR_NO_FILE, "none: cannot open");
+    expect_error(GRD_ERROR_NO_FILE, "none: there is no such file");
 }
 
 /* A library that prints, or a plugin that it loads, would be somebody else's. */

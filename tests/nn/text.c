@@ -165,7 +165,7 @@ Test(text, bad_files_and_options_are_told)
     scratch_write("latin1", "abc \xe4 def", 9);
     scratch_write("binary", "abc\0def", 7);
 
-    expect_refused("none", &fine, GRD_ERROR_NO_FILE, "none: cannot open: No such file");
+    expect_refused("none", &fine, GRD_ERROR_NO_FILE, "none: there is no such file");
     expect_refused("", &fine, GRD_ERROR_IO, ": not a regular file at ");
     expect_refused("empty", &fine, GRD_ERROR_ARGUMENT, "the text is empty");
     expect_refused("latin1", &fine, GRD_ERROR_FORMAT,
