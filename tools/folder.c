@@ -26,8 +26,8 @@ static bool accept_change(const options *o, const options *saved, const option *
                         "run in another --out",
                         row->name, now ? now : "unset", before ? before : "unset");
     if (row->change == NOTED)
-        fprintf(stderr, "note: --%s is %s from here on, it was %s\n", row->name,
-                now ? now : "unset", before ? before : "unset");
+        note("note: --%s is %s from here on, it was %s", row->name, now ? now : "unset",
+             before ? before : "unset");
     return true;
 }
 
@@ -44,8 +44,8 @@ static bool adopt(options *o, const options *saved)
                    : accept_change(o, saved, row);
     }
     if (fine && o->min_lr == o->min_lr && o->total_steps == 0 && o->steps != saved->steps)
-        fprintf(stderr, "note: the cosine ends at step %d now, it would have at %d\n",
-                (int)o->steps, (int)saved->steps);
+        note("note: the cosine ends at step %d now, it would have at %d", (int)o->steps,
+             (int)saved->steps);
     return fine;
 }
 

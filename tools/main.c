@@ -1,4 +1,5 @@
 /* gradus: the program. Every command is a file of its own. */
+#include "tools/terminal.h"
 #include "tools/tools.h"
 
 #include <errno.h>
@@ -43,13 +44,31 @@ const char *program_path(void)
     return path;
 }
 
-bool complain(const char *format, ...)
+/* Names of files and options in it may hold anything. */
+static void say(const char *before, const char *format, va_list arguments)
+{
+    char line[4096];
+    vsnprintf(line, sizeof line, format, arguments);
+    fputs(before, stderr);
+    safe_print(stderr, line);
+    fputc('\n', stderr);
+}
+
+void note(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "gradus%s%s: ", *speaking ? " " : "", speaking);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    say("", format, arguments);
+    va_end(arguments);
+}
+
+bool complain(const char *format, ...)
+{
+    char before[32];
+    snprintf(before, sizeof before, "gradus%s%s: ", *speaking ? " " : "", speaking);
+    va_list arguments;
+    va_start(arguments, format);
+    say(before, format, arguments);
     va_end(arguments);
     return false;
 }

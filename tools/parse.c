@@ -37,7 +37,7 @@ typedef struct command_line {
     int count;
 } command_line;
 
-static bool note(command_line *line, const option *row, char *text)
+static bool keep_option(command_line *line, const option *row, char *text)
 {
     given *items = realloc(line->items, (size_t)(line->count + 1) * sizeof *items);
     if (!items) {
@@ -90,7 +90,7 @@ static bool split(options *o, command_line *line, int command, int argc, const c
     bool fine = context;
     int found;
     while (fine && (found = poptGetNextOpt(context)) > 0)
-        fine = note(line, option_at((size_t)found - 1), poptGetOptArg(context));
+        fine = keep_option(line, option_at((size_t)found - 1), poptGetOptArg(context));
     if (fine && found < -1)
         fine = bad_option(context, found, command);
     fine = fine && keep_arguments(o, poptGetArgs(context));

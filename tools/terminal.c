@@ -84,6 +84,18 @@ void safe_print(FILE *out, const char *line)
     safe_end(&text);
 }
 
+const char *shell_quoted(const char *text, char buffer[4096])
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-./+,:=@%";
+    const char *quote = *text && text[strspn(text, plain)] == '\0' ? "" : "'";
+    size_t used = (size_t)snprintf(buffer, 4096, "%s", quote);
+    for (; *text && used < 4090; text++)
+        used += (size_t)sprintf(buffer + used, *text == '\'' ? "'\\''" : "%c", *text);
+    strcpy(buffer + used, quote);
+    return buffer;
+}
+
 bool is_terminal(FILE *out)
 {
     const char *kind = getenv("TERM");

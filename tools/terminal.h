@@ -19,6 +19,9 @@ void safe_put(safe_text *text, const char *bytes, size_t count);
 void safe_end(safe_text *text); /* what is held is incomplete */
 void safe_print(FILE *out, const char *line);
 
+/* For a shell: in single quotes where it needs them; cut where the buffer ends. */
+const char *shell_quoted(const char *text, char buffer[4096]);
+
 /* Whether out is a terminal that can go back in a line; and whether colours are welcome. */
 bool is_terminal(FILE *out);
 bool wants_colour(FILE *out);

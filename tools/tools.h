@@ -30,7 +30,9 @@ int dry_run(options *o);
 
 void print_help(FILE *out, const command *c);
 
-/* "gradus train: ..." on stderr. False. */
+/* A line on stderr, without what could steer a terminal; complain begins it with "gradus train: "
+ * and returns false. */
+void note(const char *format, ...) GRD_PRINTF(1, 2);
 bool complain(const char *format, ...) GRD_PRINTF(1, 2);
 /* The same for the library's error, whose latch it opens. EXIT_FAILED. */
 int complain_of_library(void);

@@ -3,6 +3,7 @@
 #include "tools/folder.h"
 #include "tools/signals.h"
 #include "tools/step.h"
+#include "tools/terminal.h"
 #include "tools/tools.h"
 
 #include <inttypes.h>
@@ -89,43 +90,23 @@ static bool one_step(run *r)
     return !is_due(r, r->t.o->save_every) || save_newest(r);
 }
 
-/* For a shell: in single quotes where it needs them. */
-static void print_quoted(FILE *out, const char *text)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "_-./+,:=@%";
-    if (text[strspn(text, plain)] == '\0' && *text) {
-        fputs(text, out);
-        return;
-    }
-    fputc('\'', out);
-    for (; *text; text++)
-        fputs(*text == '\'' ? "'\\''" : (char[]){ *text, '\0' }, out);
-    fputc('\'', out);
-}
-
-static void print_command(const char *before, const char *command, const char *folder,
-                          const char *after)
-{
-    fputs(before, stderr);
-    print_quoted(stderr, program_path());
-    fprintf(stderr, " %s", command);
-    print_quoted(stderr, folder);
-    fprintf(stderr, "%s\n", after);
-}
-
 /* What came of it, and what to do next. */
 static int conclude(run *r)
 {
+    char path[4096], file[4096];
+    const char *program = shell_quoted(program_path(), path);
     const bool done = r->t.step >= r->t.o->steps;
     if (!done)
-        fprintf(stderr, "stopped after step %" PRId64 "\n", r->t.step);
+        note("stopped after step %" PRId64, r->t.step);
     if (r->folder.path) {
-        fprintf(stderr, "saved %s at step %" PRId64 "\n", r->folder.weights, r->t.step);
-        print_command(done ? "try it: " : "go on: ", done ? "sample --weights " : "train --out ",
-                      r->folder.path, done ? "/weights.h5" : " --resume auto");
+        note("saved %s at step %" PRId64, r->folder.weights, r->t.step);
+        if (done)
+            note("try it: %s sample --weights %s", program, shell_quoted(r->folder.weights, file));
+        else
+            note("go on: %s train --out %s --resume auto", program,
+                 shell_quoted(r->folder.path, file));
     } else {
-        fprintf(stderr, "nothing is saved without --out\n");
+        note("nothing is saved without --out");
     }
     return done ? 0 : 128 + caught_signal();
 }
@@ -136,7 +117,7 @@ static int failed(run *r)
     if (grd_scope_end(NULL) != GRD_OK)
         complain_of_library();
     if (r->folder.saved >= 0)
-        fprintf(stderr, "%s holds step %" PRId64 "\n", r->folder.weights, r->folder.saved);
+        note("%s holds step %" PRId64, r->folder.weights, r->folder.saved);
     return EXIT_FAILED;
 }
 
@@ -156,12 +137,10 @@ static int train(run *r)
 static void introduce(const run *r)
 {
     const grd_cpu_info cpu = grd_cpu_describe();
-    fprintf(stderr,
-            "%s: vocabulary %" PRId64 ", context %" PRId64 "; %" PRId64
-            " parameters; %d threads, %s\n",
-            r->t.o->task ? r->t.o->task : r->t.o->text, grd_data_vocab_size(r->t.s.train),
-            grd_data_context(r->t.s.train), grd_module_num_values(r->t.s.model), cpu.threads,
-            cpu.instruction_set);
+    note("%s: vocabulary %" PRId64 ", context %" PRId64 "; %" PRId64 " parameters; %d threads, %s",
+         r->t.o->task ? r->t.o->task : r->t.o->text, grd_data_vocab_size(r->t.s.train),
+         grd_data_context(r->t.s.train), grd_module_num_values(r->t.s.model), cpu.threads,
+         cpu.instruction_set);
 }
 
 /* Into the state of the checkpoint, for a run that goes on. What differs in the schedule has been
@@ -175,8 +154,8 @@ static bool load(run *r)
     if (grd_load(r->folder.weights, &all) != GRD_OK)
         return false;
     if (grd_load_warnings())
-        fprintf(stderr, "note: %s\n", grd_load_warnings());
-    fprintf(stderr, "going on from step %" PRId64 " of %s\n", r->t.step, r->folder.weights);
+        note("note: %s", grd_load_warnings());
+    note("going on from step %" PRId64 " of %s", r->t.step, r->folder.weights);
     return true;
 }
 
@@ -189,7 +168,7 @@ static int prepare_and_train(run *r)
     if (!load(r))
         return complain_of_library();
     if (r->t.step >= r->t.o->steps && folder_continues(&r->folder)) {
-        fprintf(stderr, "all %" PRId64 " steps are done; --steps N goes on to N\n", r->t.o->steps);
+        note("all %" PRId64 " steps are done; --steps N goes on to N", r->t.o->steps);
         return 0;
     }
     if (!folder_open(&r->folder, r->t.step))

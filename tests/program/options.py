@@ -86,6 +86,12 @@ class Options(Case):
                 result = self.expect(status, gradus(*arguments), words)
                 self.assertEqual(result.stdout, "")
 
+    def test_what_is_said_does_not_steer_the_terminal(self):
+        result = self.expect(USAGE, gradus("train", "--task", "a\x1b[31m\u202e"), "a\\u{1b}[31m\\u{202e}")
+        self.assertNotIn("\x1b", result.stderr)
+        result = self.expect(FAILED, gradus("inspect", "/none\x1b"), "\\u{1b}")
+        self.assertNotIn("\x1b", result.stderr)
+
     def test_help(self):
         self.expect(0, gradus("--help"), "train", "sample", "check", "inspect", stream="stdout")
         for command, words in {"train": ["--embed-dim N", "[64]", "--resume auto|never", "Optimizer", "Examples"],

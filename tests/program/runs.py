@@ -74,19 +74,20 @@ class Runs(Case):
 
     def stop(self, number, status):
         self.train("--steps", 300, out=self.folder / "whole")
-        process = self.start("--steps", 300, "--validate-every", 0)
-        self.wait_for_step(process, 3)
+        name = "it's a run"  # the command that goes on must quote it
+        process = self.start("--steps", 300, "--validate-every", 0, out=name)
+        self.wait_for_step(process, 3, name)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, out), (status, ""), err)
         self.assertIn("stopped after step", err)
         self.assertIn("saved", err)
-        lines = metrics(self.folder / "run")
+        lines = metrics(self.folder / name)
         self.assertTrue(3 <= len(lines) < 300)
         command = re.search(r"^go on: (.*)$", err, re.M)[1]
         subprocess.run(command + " --validate-every 200", shell=True, check=True, capture_output=True)
-        self.assertEqual([line["step"] for line in metrics(self.folder / "run")], list(range(1, 301)))
-        self.assertEqual(self.weights("whole"), self.weights("run"))
+        self.assertEqual([line["step"] for line in metrics(self.folder / name)], list(range(1, 301)))
+        self.assertEqual(self.weights("whole"), self.weights(name))
 
     def test_ctrl_c_finishes_the_step_saves_and_goes_on(self):
         self.stop(signal.SIGINT, 130)
