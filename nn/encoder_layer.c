@@ -92,7 +92,7 @@ static grd_tensor *attend(const grd_module *self, const grd_tensor *x, const grd
 static grd_attention compute(const grd_module *self, const grd_tensor *x, const grd_mha_args *args)
 {
     const encoder_layer *m = grd_module_data(self);
-    grd_attention a = { NULL };
+    grd_attention a = { 0 };
     if (m->options.norm_first) {
         x = grd_add(x, attend(self, grd_forward(m->norm1, x), args, &a));
         a.output = grd_add(x, feed_forward(self, grd_forward(m->norm2, x)));
@@ -115,7 +115,7 @@ grd_attention grd_encoder_layer_forward(grd_module *self, const grd_tensor *x,
                                         const grd_mha_args *args)
 {
     const char *op = "encoder_layer_forward";
-    grd_attention result = { NULL };
+    grd_attention result = { 0 };
     if (grdi_latched() || !grdi_module_data_of(op, self, &encoder_layer_kind))
         return result;
     if (!x)
@@ -123,7 +123,7 @@ grd_attention grd_encoder_layer_forward(grd_module *self, const grd_tensor *x,
     result = run(self, x, args);
     if (result.output)
         grdi_module_call_hooks(self, result.output);
-    return grdi_latched() ? (grd_attention){ NULL } : result;
+    return grdi_latched() ? (grd_attention){ 0 } : result;
 }
 
 /* grd_forward calls the hooks itself. */

@@ -79,7 +79,7 @@ static grd_qkv project_together(const grd_tensor *x, const grd_in_projection *p)
     const grd_tensor *packed = grd_linear(x, p->in_proj_weight, p->in_proj_bias);
     const int64_t width = features(packed) / 3;
     if (!packed)
-        return (grd_qkv){ NULL };
+        return (grd_qkv){ 0 };
     return (grd_qkv){ grd_slice(packed, -1, 0, width, 1),
                       grd_slice(packed, -1, width, 2 * width, 1),
                       grd_slice(packed, -1, 2 * width, 3 * width, 1) };
@@ -98,7 +98,7 @@ grd_qkv grd_project_qkv(const grd_tensor *query, const grd_tensor *key, const gr
                         const grd_in_projection *p)
 {
     const grd_tensor *const inputs[] = { query, key, value };
-    const grd_qkv failed = { NULL };
+    const grd_qkv failed = { 0 };
     if (!query || !key || !value || !p)
         return grdi_fail_null("project_qkv"), failed;
     const grd_tensor *weights[] = { p->q_proj_weight, p->k_proj_weight, p->v_proj_weight };

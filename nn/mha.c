@@ -232,7 +232,7 @@ static grd_attention attend(const grd_module *self, const grd_tensor *const x[3]
     grd_qkv p = grd_project_qkv(x[0], x[1], x[2], &m->in);
     const int64_t appended = append_keys(m, &p);
     if (grdi_latched())
-        return (grd_attention){ NULL };
+        return (grd_attention){ 0 };
     grd_attention a = grdi_sdpa("mha_forward", split(m, p.query), split(m, p.key),
                                 split(m, p.value), &options, appended);
     if (a.output)
@@ -245,7 +245,7 @@ grd_attention grd_mha_forward(grd_module *self, const grd_tensor *query, const g
 {
     static const grd_mha_args defaults;
     const grd_tensor *const x[] = { query, key, value };
-    grd_attention result = { NULL };
+    grd_attention result = { 0 };
     if (grdi_latched() || !grdi_module_data_of("mha_forward", self, &mha_kind))
         return result;
     if (!query || !key || !value)
@@ -258,7 +258,7 @@ grd_attention grd_mha_forward(grd_module *self, const grd_tensor *query, const g
     result = grdi_hand_out(&scope, attend(self, x, args ? args : &defaults));
     if (result.output)
         grdi_module_call_hooks(self, result.output);
-    return grdi_latched() ? (grd_attention){ NULL } : result;
+    return grdi_latched() ? (grd_attention){ 0 } : result;
 }
 
 /* ---- Packed and separate weights ---- */

@@ -119,14 +119,14 @@ grd_attention grdi_hand_out(grd_scope *scope, grd_attention a)
             grdi_release(results[i]);
         else if (results[i])
             grdi_scope_own(&results[i]->object);
-    return failed ? (grd_attention){ NULL } : a;
+    return failed ? (grd_attention){ 0 } : a;
 }
 
 static double scale_of(const grdi_sdpa_call *c)
 {
     const grd_maybe_real scale = c->options->scale;
     const double head_size = (double)size(c->query, 0);
-    if (scale.set || scale.value)
+    if (scale.set || scale.value != 0)
         return scale.value;
     return head_size > 0 ? 1 / sqrt(head_size) : 1;
 }
@@ -138,7 +138,7 @@ static grd_attention compute(const grdi_sdpa_call *c)
     const grd_sdpa_options *o = c->options;
     if (grdi_sdpa_unfused(c))
         return grdi_sdpa_composed(c);
-    grd_attention result = { NULL };
+    grd_attention result = { 0 };
     if (o->weights != GRD_NO_WEIGHTS || o->dropped_weights || o->logsumexp)
         result = grdi_sdpa_composed(c);
     result.output = grdi_sdpa_fused(c);
@@ -155,14 +155,14 @@ grd_attention grdi_sdpa(const char *op, const grd_tensor *query, const grd_tenso
                          .key = key,
                          .value = value };
     if (grdi_latched() || !check(&c))
-        return (grd_attention){ NULL };
+        return (grd_attention){ 0 };
     c.scale = scale_of(&c);
     grd_shape scores = grd_tensor_shape(query);
     scores.size[scores.rank - 1] = size(key, 1) - appended;
 
     grd_scope scope;
     grdi_scope_open(&scope);
-    grd_attention result = { NULL };
+    grd_attention result = { 0 };
     if (grdi_see(op, &c.options->mask, &scores, appended, query, &c.visible))
         result = compute(&c);
     return grdi_hand_out(&scope, result);

@@ -111,5 +111,5 @@ grd_attention grdi_sdpa_composed(const grdi_sdpa_call *call)
                        .value = call->value,
                        .keep = grdi_keep_of(&call->visible, grdi_device(call->query)),
                        .additive = call->visible.additive };
-    return !grdi_latched() && group_heads(&g) ? compute(&g) : (grd_attention){ NULL };
+    return !grdi_latched() && group_heads(&g) ? compute(&g) : (grd_attention){ 0 };
 }

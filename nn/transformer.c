@@ -228,7 +228,7 @@ grd_transformer_output grd_transformer_forward(grd_module *model, const grd_tens
                                                const grd_mha_args *args)
 {
     const char *op = "transformer_forward";
-    const grd_transformer_output failed = { NULL };
+    const grd_transformer_output failed = { 0 };
     const transformer *m = grdi_module_data_of(op, model, &transformer_kind);
     if (grdi_latched() || !m)
         return failed;

@@ -35,14 +35,12 @@ typedef struct variant {
     bool additive, attend, key_ignore, lengths, blind; /* parts of the mask; blind: row 1 */
 } variant;
 
-static const grd_maybe_int one_key = GRD_SET(1);
-
 static const variant variants[] = {
     { "plain", { .scale = GRD_SET(0.7) } },
     { "negative scale", { .scale = GRD_SET(-0.7) } },
     { "causal", { .mask = { .causal = true, .align = GRD_ALIGN_TOP_LEFT } } },
     { "bottom right", { .mask = { .causal = true, .align = GRD_ALIGN_BOTTOM_RIGHT } } },
-    { "window", { .mask = { .window_left = one_key, .align = GRD_ALIGN_TOP_LEFT } } },
+    { "window", { .mask = { .window_left = GRD_SET(1), .align = GRD_ALIGN_TOP_LEFT } } },
     { "softcap", { .softcap = 1.5 } },
     { "softcap, causal",
       { .softcap = 1.5, .mask = { .causal = true, .align = GRD_ALIGN_TOP_LEFT } } },

@@ -2,11 +2,13 @@
 
 #include <math.h>
 
-/* ivdep: y is one of the inputs or apart from both, which the compiler cannot know. */
+/* Independent: y is one of the inputs or apart from both, which the compiler cannot know. */
 #define BINARY(name, value)                                                                        \
     void GRDI_LOOP(name)(int64_t n, float *y, const float *a, const float *b)                      \
     {                                                                                              \
-        _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) y[i] = value;                         \
+        GRDI_INDEPENDENT                                                                           \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            y[i] = value;                                                                          \
     }
 
 BINARY(add_f32, a[i] + b[i])

@@ -2,11 +2,13 @@
 
 #include <math.h>
 
-/* ivdep: y is x or apart from it, which the compiler cannot know. */
+/* Independent: y is x or apart from it, which the compiler cannot know. */
 #define UNARY(name, value)                                                                         \
     void GRDI_LOOP(name)(int64_t n, float *y, const float *x)                                      \
     {                                                                                              \
-        _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) y[i] = value;                         \
+        GRDI_INDEPENDENT                                                                           \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            y[i] = value;                                                                          \
     }
 
 UNARY(abs_f32, fabsf(x[i]))
