@@ -22,7 +22,7 @@ static void *refuse(const reader *r, const char *what)
                      r->path[0] ? r->path : "/", what);
 }
 
-/* Steps into `name`; returns where the path ended before, or 0 with an error. */
+/* Steps into `name`; `before` is where to cut the path when done with it. */
 static bool enter(reader *r, const char *name, size_t *before)
 {
     *before = strlen(r->path);
@@ -113,6 +113,8 @@ static bool put_chars(reader *r, grdi_value_kind kind, const char *text, size_t 
 {
     if (!grdi_utf8_valid(text, size) || memchr(text, '\0', size))
         return refuse(r, "the text is not UTF-8");
+    if (kind == GRDI_TEXT && !grdi_utf8_plain(text, size))
+        return refuse(r, "the text holds control characters");
     return grdi_put_chars(r->archive, r->path, kind, text, size);
 }
 

@@ -335,13 +335,23 @@ static void attribute_list(hid_t file)
     H5Aclose(H5Acreate2(file, "x", H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT));
 }
 
-static void latin1_text(hid_t file)
+static void put_text(hid_t file, const char *text)
 {
     const hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
-    H5Tset_size(type, 2);
+    H5Tset_size(type, strlen(text));
     const hid_t attribute = H5Acreate2(file, "x", type, space, H5P_DEFAULT, H5P_DEFAULT);
-    H5Awrite(attribute, type, "\xe4z");
+    H5Awrite(attribute, type, text);
     H5Aclose(attribute);
+}
+
+static void latin1_text(hid_t file)
+{
+    put_text(file, "\xe4z");
+}
+
+static void terminal_text(hid_t file)
+{
+    put_text(file, "\x1b[2J");
 }
 
 static void true_and_more(hid_t file)
@@ -384,6 +394,7 @@ static const struct {
     { terminal_name, "run.h5: /: a name in it is not plain UTF-8" },
     { attribute_list, "run.h5: x: the attribute is not a scalar" },
     { latin1_text, "run.h5: x: the text is not UTF-8" },
+    { terminal_text, "run.h5: x: the text holds control characters" },
     { true_and_more, "run.h5: x: a bool in it is neither true nor false" },
 };
 

@@ -11,13 +11,14 @@ static const grd_schedule schedule = {
     .shape = GRD_COSINE, .lr = 0.05, .warmup_steps = 2, .total_steps = 100
 };
 
-/* y = noise + tanh(x W + b) V: random numbers are drawn in every step. */
+/* y = dropout(softmax(x W + b)) V: random numbers are drawn in every step. */
 static grd_tensor *forward(grd_module *self, const grd_tensor *x)
 {
     const grd_tensor *w = grd_module_parameter(self, "hidden.weight");
     const grd_tensor *b = grd_module_parameter(self, "hidden.bias");
     const grd_tensor *v = grd_module_parameter(self, "out");
-    return grd_matmul(grd_softmax(grd_add(grd_matmul(x, w), b), -1), v);
+    const grd_tensor *h = grd_softmax(grd_add(grd_matmul(x, w), b), -1);
+    return grd_matmul(grd_forward(grd_module_get(self, "dropout"), h), v);
 }
 
 run run_create(uint64_t seed)
@@ -29,6 +30,8 @@ run run_create(uint64_t seed)
     grd_module_add_parameter(hidden, "weight", grd_randn(r.rng, GRD_SHAPE(FEATURES, 5)));
     grd_module_add_parameter(hidden, "bias", grd_randn(r.rng, GRD_SHAPE(5)));
     grd_module_add_parameter(r.model, "out", grd_randn(r.rng, GRD_SHAPE(5, 2)));
+    grd_module_add(r.model, "dropout", grd_dropout_create(0.3));
+    grd_module_train(r.model, r.rng);
     r.optimizer = grd_adamw_create(r.model, &(grd_adam_options){ .weight_decay = 0.1 });
     r.data = grd_data_task("copy", &(grd_task_options){ .batch_size = 4, .length = 3 });
     return r;
@@ -52,8 +55,7 @@ static void train_step(run *r)
 {
     const grd_batch batch = grd_batch_at(r->data, r->step);
     const grd_tensor *x = grd_cast(batch.inputs, GRD_F32);
-    const grd_tensor *noise = grd_randn(r->rng, GRD_SHAPE(4, 2));
-    const grd_tensor *y = grd_add(grd_forward(r->model, x), noise);
+    const grd_tensor *y = grd_forward(r->model, x);
     grd_backward(grd_sum(grd_mul(y, y)));
     grd_optimizer_step(r->optimizer, grd_schedule_at(&schedule, r->step));
 }
