@@ -4,6 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+/* How many bits are set: a few at most, so no instruction set is asked to count them. */
+static int bits(unsigned mask)
+{
+    int count = 0;
+    for (; mask; mask &= mask - 1)
+        count++;
+    return count;
+}
+
 static grdi_saved_tensor *saved_tensors(grdi_node *node)
 {
     return (grdi_saved_tensor *)(node->inputs + node->count);
@@ -139,8 +148,7 @@ grd_tensor *grdi_record_saving(const grdi_derivative *derivative, grd_tensor *y,
                          "has no derivative, and an input requires grad (use grd_detach)");
 
     assert(!y->history && count <= GRDI_MAX_INPUTS);
-    grdi_node *node =
-        node_create(derivative, derivative->op, y, count, __builtin_popcount(mask) + extras);
+    grdi_node *node = node_create(derivative, derivative->op, y, count, bits(mask) + extras);
     if (!node)
         return NULL;
     node->saved_mask = mask;
@@ -212,7 +220,7 @@ static grd_tensor *unchanged(grdi_node *node, int slot, const char *what, int nu
 static int slot_of(const grdi_node *node, unsigned bit)
 {
     assert(node->saved_mask & bit);
-    return __builtin_popcount(node->saved_mask & (bit - 1));
+    return bits(node->saved_mask & (bit - 1));
 }
 
 const grd_tensor *grdi_peek(const grdi_node *node, unsigned bit)
@@ -232,7 +240,7 @@ grd_tensor *grdi_saved(grdi_node *node, int input)
 
 grd_tensor *grdi_saved_extra(grdi_node *node, int i)
 {
-    return unchanged(node, __builtin_popcount(node->saved_mask) + i, "extra", i);
+    return unchanged(node, bits(node->saved_mask) + i, "extra", i);
 }
 
 grd_tensor *grdi_saved_output(grdi_node *node)

@@ -19,14 +19,29 @@ grdi_visit *grdi_visit_of(const grdi_walk *w, const grdi_node *node)
     return node->visit && node->visit->walk == w ? node->visit : NULL;
 }
 
+/* Room for one more visit. */
+static grdi_visit *new_visit(grdi_walk *w)
+{
+    enum { ROOM = sizeof w->blocks->at / sizeof w->blocks->at[0] };
+    if (!w->blocks || w->blocks->used == ROOM) {
+        grdi_visits *block = grdi_allocate(sizeof *block);
+        if (!block)
+            return grdi_fail_memory(w->op, sizeof *block);
+        block->next = w->blocks;
+        block->used = 0;
+        w->blocks = block;
+    }
+    return &w->blocks->at[w->blocks->used++];
+}
+
 grdi_visit *grdi_walk_visit(grdi_walk *w, grdi_node *node)
 {
     grdi_visit *v = grdi_visit_of(w, node);
     if (v)
         return v;
-    v = grdi_allocate(sizeof *v);
+    v = new_visit(w);
     if (!v)
-        return grdi_fail_memory(w->op, sizeof *v);
+        return NULL;
     *v = (grdi_visit){ .node = grdi_retain_local(node), .walk = w, .outer = node->visit };
     node->visit = v;
     *(w->last ? &w->last->next : &w->visits) = v;
@@ -255,7 +270,7 @@ static bool step(grdi_walk *w, grdi_visit *v)
         grdi_scope_open(&scope);
         scope.modes.no_grad = !w->create;
         done = use_gradient(w, v);
-        grd_scope_end(&scope);
+        grdi_scope_close(&scope);
     } else {
         done = use_gradient(w, v); /* makes nothing */
     }
@@ -278,13 +293,15 @@ bool grdi_walk_compute(grdi_walk *w)
 
 void grdi_walk_leave(grdi_walk *w)
 {
-    for (grdi_visit *v = w->visits, *next; v; v = next) {
-        next = v->next;
+    for (grdi_visit *v = w->visits; v; v = v->next) {
         v->node->visit = v->outer;
         grdi_release(v->dy);
         grdi_release(v->collected);
         grdi_release_local(v->node);
-        grdi_free(v, sizeof *v);
+    }
+    for (grdi_visits *block = w->blocks, *next; block; block = next) {
+        next = block->next;
+        grdi_free(block, sizeof *block);
     }
 }
 

@@ -19,6 +19,13 @@ typedef struct grdi_visit {
     grd_tensor *collected; /* a target's or a leaf's result; owned */
 } grdi_visit;
 
+/* Where they are made, a block of memory for several. */
+typedef struct grdi_visits {
+    struct grdi_visits *next;
+    int used;
+    grdi_visit at[31];
+} grdi_visits;
+
 typedef struct grdi_walk {
     const char *op; /* whom errors name */
     bool collect_leaves, retain, create, watched;
@@ -26,7 +33,8 @@ typedef struct grdi_walk {
     int64_t bounds;  /* nodes where it ends so */
     int64_t steps, total;
     grdi_visit *visits, *last;
-    grdi_visit *order; /* of those that matter, the roots first */
+    grdi_visits *blocks; /* that hold them */
+    grdi_visit *order;   /* of those that matter, the roots first */
 } grdi_walk;
 
 /* Collects the gradients of targets, all of which require grad, of the sum of roots, each weighed

@@ -40,6 +40,14 @@ static bool common_shape(const char *op, const grd_tensor *a, const grd_tensor *
     return true;
 }
 
+/* Without a copy of eight sizes, of which most are unset. */
+static inline void set_shape(grd_shape *shape, const grdi_array *x)
+{
+    shape->rank = x->rank;
+    for (int d = 0; d < x->rank; d++)
+        shape->size[d] = x->dim[d].size;
+}
+
 grd_tensor *grdi_tensor_between(const char *op, const grd_tensor *a, const grd_tensor *b,
                                 unsigned kinds, grd_dtype dtype, grdi_array arrays[3])
 {
@@ -48,7 +56,7 @@ grd_tensor *grdi_tensor_between(const char *op, const grd_tensor *a, const grd_t
     const bool flat = is_flat(&a->array, &b->array);
     grd_shape shape;
     if (flat)
-        shape = grdi_array_shape(&a->array);
+        set_shape(&shape, &a->array);
     else if (!common_shape(op, a, b, &shape))
         return NULL;
     grd_tensor *y = grdi_tensor_create(op, &shape, dtype, grdi_device(a));

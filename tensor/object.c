@@ -96,19 +96,23 @@ bool grdi_scope_is_open(const grd_scope *scope)
     return open;
 }
 
-static void free_scope(grd_scope *scope)
+void grdi_scope_empty(grd_scope *scope)
 {
     for (grdi_object *object = scope->objects, *next; object; object = next) {
         next = object->next;
         atomic_store_explicit(&object->scope, NULL, memory_order_relaxed);
         grdi_release(object);
     }
+}
+
+static void free_scope(grd_scope *scope)
+{
+    grdi_scope_empty(scope);
     if (scope->pooled)
         grdi_free(scope, sizeof *scope);
 }
 
-/* Takes an open scope off the stack, ending those inside it. */
-static void unstack(grd_scope *scope)
+void grdi_scope_unstack(grd_scope *scope)
 {
     for (grd_scope *inner; (inner = grdi_self.scope) != scope;) {
         grdi_self.scope = inner->parent;
@@ -142,7 +146,7 @@ grd_scope *grd_scope_detach(grd_scope *scope)
         return grdi_fail_null("scope_detach");
     if (!grdi_scope_is_open(scope))
         return grdi_fail(GRD_ERROR_SCOPE, "scope_detach", "this scope is not open on this thread");
-    unstack(scope);
+    grdi_scope_unstack(scope);
     pthread_mutex_lock(&detached.lock);
     scope->parent = detached.first;
     detached.first = scope;
@@ -154,7 +158,7 @@ grd_status grd_scope_end(grd_scope *scope)
 {
     const bool open = scope && grdi_scope_is_open(scope);
     if (open)
-        unstack(scope);
+        grdi_scope_unstack(scope);
     if (open || (scope && take_detached(scope)))
         free_scope(scope);
     else if (scope)

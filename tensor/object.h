@@ -2,6 +2,8 @@
 #ifndef GRDI_OBJECT_H
 #define GRDI_OBJECT_H
 
+#include "tensor/pool.h"
+
 #include <gradus/tensor.h>
 #include <stdatomic.h>
 
@@ -89,6 +91,9 @@ struct grd_scope {
  * grd_scope_end. */
 void grdi_scope_open(grd_scope *scope);
 
+void grdi_scope_empty(grd_scope *scope);   /* releases what it owns */
+void grdi_scope_unstack(grd_scope *scope); /* off the thread's stack, ending those inside it */
+
 /* Whether op may make an object: nothing is latched, and a scope is open; or an error is latched.
  */
 bool grdi_may_make(const char *op);
@@ -97,10 +102,6 @@ bool grdi_scope_is_open(const grd_scope *scope); /* on this thread */
 
 /* Hands the caller's reference to the innermost scope; there must be one. */
 void grdi_scope_own(grdi_object *object);
-
-/* Host memory, aligned to 64 bytes. NULL when there is none; free takes the size asked for. */
-void *grdi_allocate(size_t bytes);
-void grdi_free(void *block, size_t bytes);
 
 /* Latches a failure, unless one is latched already, and returns NULL. */
 void *grdi_fail(grd_status status, const char *op, const char *format, ...)
@@ -131,7 +132,7 @@ typedef struct grdi_thread {
     grdi_object *dead;
     bool burying;
     grdi_error error;
-    struct grdi_cache *cache;
+    grdi_cache *cache;
     char *warnings;           /* of the last load (nn/load.c), malloc's */
     struct grdi_draws *draws; /* notes which generators are drawn from; NULL: nobody asks */
     uint32_t region;          /* of the graph nodes that are made (autograd/node.h) */
@@ -139,6 +140,29 @@ typedef struct grdi_thread {
 
 extern _Thread_local grdi_thread grdi_self
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* Host memory, aligned to 64 bytes. NULL when there is none; free takes the size asked for. */
+static inline void *grdi_allocate(size_t bytes)
+{
+    return grdi_take(grdi_self.cache, bytes);
+}
+
+static inline void grdi_free(void *block, size_t bytes)
+{
+    if (block)
+        grdi_put(grdi_self.cache, block, bytes);
+}
+
+/* The same as grd_scope_end, for a scope in the caller's frame and without asking how it went. */
+static inline void grdi_scope_close(grd_scope *scope)
+{
+    if (grdi_self.scope == scope)
+        grdi_self.scope = scope->parent;
+    else
+        grdi_scope_unstack(scope);
+    if (scope->objects)
+        grdi_scope_empty(scope);
+}
 
 /* The latch holds where work starts, and nowhere else:
  *
