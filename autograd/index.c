@@ -23,10 +23,22 @@ static void index_select_backward(grdi_node *node, grd_tensor *dy, grd_tensor *d
     dx[0] = grdi_record_saving(&index_add, sum, (const grd_tensor *[]){ dy }, 1, &dim, &index, 1);
 }
 
+static bool can_sum(const grd_tensor *sum)
+{
+    return sum->array.dtype == GRD_F32 || sum->array.dtype == GRD_F64;
+}
+
+static bool index_select_add(grdi_node *node, const grd_tensor *dy, grd_tensor *sum)
+{
+    const grd_tensor *index = can_sum(sum) ? grdi_saved_extra(node, 0) : NULL;
+    return index && grdi_index_add_to(sum, dy, *(const int *)grdi_attributes(node), index);
+}
+
 static const grdi_derivative index_select = {
     .op = "index_select",
     .attributes = sizeof(int),
     .backward = index_select_backward,
+    .add = index_select_add,
 };
 
 grd_tensor *grd_index_select(const grd_tensor *x, int64_t dim, const grd_tensor *index)
@@ -58,7 +70,17 @@ static void embedding_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]
         grdi_record_saving(&embedding_add, sum, (const grd_tensor *[]){ dy }, 1, NULL, &index, 1);
 }
 
-static const grdi_derivative embedding = { .op = "embedding", .backward = embedding_backward };
+static bool embedding_sum(grdi_node *node, const grd_tensor *dy, grd_tensor *sum)
+{
+    const grd_tensor *index = can_sum(sum) ? grdi_saved_extra(node, 0) : NULL;
+    return index && grdi_index_add_to(sum, dy, 0, index);
+}
+
+static const grdi_derivative embedding = {
+    .op = "embedding",
+    .backward = embedding_backward,
+    .add = embedding_sum,
+};
 
 grd_tensor *grd_embedding(const grd_tensor *index, const grd_tensor *weight)
 {

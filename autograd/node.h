@@ -23,6 +23,11 @@ typedef struct grdi_derivative {
     unsigned char needs[4]; /* needs[i]: what dx[i] is computed from; saved if input i wants it */
     size_t attributes;      /* bytes kept for backward, such as a dimension */
     void (*backward)(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]);
+    /* Adds the gradient of the only input to `sum`, which is contiguous and in its shape, as
+     * `backward` and grd_add would; called in place of those when nothing is recorded. May be NULL:
+     * for ops whose gradient is 0 almost everywhere. False if it cannot: `backward` is called
+     * then. */
+    bool (*add)(grdi_node *node, const grd_tensor *dy, grd_tensor *sum);
 } grdi_derivative;
 
 /* Returns y, with a node if recording is on and an input requires grad; NULL for a NULL y.

@@ -234,9 +234,33 @@ static bool add_input_gradients(grdi_walk *w, grdi_visit *v, grd_tensor *dx[])
     return done || fail_at(node);
 }
 
+/* Whether x is all that refers to its memory, so that it may change. */
+static bool is_private(const grd_tensor *x)
+{
+    return atomic_load(&x->object.references) == 1 &&
+           atomic_load(&x->storage->object.references) == 1 && grdi_is_contiguous(&x->array);
+}
+
+/* Adds the gradient of the only input in place, where that is possible and no one wants to see
+ * it. */
+static bool add_in_place(grdi_walk *w, grdi_visit *v)
+{
+    const grdi_derivative *derivative = v->node->derivative;
+    if (!derivative->add || w->create || w->watched || grdi_checks_values())
+        return false;
+    const grdi_visit *to = input_visit(v, 0);
+    if (!to || !to->wanted || !to->dy || !is_private(to->dy) ||
+        !derivative->add(v->node, v->dy, to->dy))
+        return false;
+    w->steps++;
+    return true;
+}
+
 static bool call_derivative(grdi_walk *w, grdi_visit *v)
 {
     grd_tensor *few[GRDI_MAX_INPUTS];
+    if (add_in_place(w, v))
+        return true;
     if (v->node->count <= GRDI_MAX_INPUTS)
         return add_input_gradients(w, v, few);
     const size_t bytes = (size_t)v->node->count * sizeof *few;

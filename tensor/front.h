@@ -90,6 +90,8 @@ grd_tensor *grdi_embedding(const grd_tensor *index, const grd_tensor *weight);
  * indices were checked. */
 grd_tensor *grdi_index_add(const grd_tensor *x, const grd_shape *shape, int dim,
                            const grd_tensor *index);
+/* Adds to y, which is contiguous and of a dtype that is summed in: f32, f64 or i64. */
+bool grdi_index_add_to(grd_tensor *y, const grd_tensor *x, int dim, const grd_tensor *index);
 grd_tensor *grdi_gather(const grd_tensor *x, int64_t dim, const grd_tensor *index);
 grd_tensor *grdi_scatter_add(const grd_tensor *x, int64_t dim, const grd_tensor *index,
                              const grd_tensor *source);

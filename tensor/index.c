@@ -156,21 +156,24 @@ static grd_tensor *as_dtype(grd_tensor *y, grd_dtype dtype)
     return !y || y->array.dtype == dtype ? y : grdi_cast(y, dtype);
 }
 
-grd_tensor *grdi_index_add(const grd_tensor *x, const grd_shape *shape, int dim,
-                           const grd_tensor *index)
+bool grdi_index_add_to(grd_tensor *y, const grd_tensor *x, int dim, const grd_tensor *index)
 {
-    grd_device *device = grdi_device(x);
+    grd_device *device = grdi_device(y);
     grdi_array to, from, at;
-    const grd_dtype dtype = x->array.dtype, sum = summed_in(dtype);
-    grd_tensor *y = grdi_full("index_add", shape, 0, sum, device);
-    if (!y || !in_three(y, dim, &to) || !in_three(x, dim, &from) || !in_one(index, &at))
-        return NULL;
+    if (!in_three(y, dim, &to) || !in_three(x, dim, &from) || !in_one(index, &at))
+        return false;
     from.dim[0] = (grdi_dim){ to.dim[0].size, at.dim[0].size * to.dim[2].size };
     from.dim[1] = (grdi_dim){ at.dim[0].size, to.dim[2].size };
     from.dim[2] = to.dim[2];
-    if (GRDI_LAUNCH(device, index_add, dtype, (device, &to, &from, &at)) != GRD_OK)
-        return NULL;
-    return as_dtype(y, dtype);
+    return GRDI_LAUNCH(device, index_add, y->array.dtype, (device, &to, &from, &at)) == GRD_OK;
+}
+
+grd_tensor *grdi_index_add(const grd_tensor *x, const grd_shape *shape, int dim,
+                           const grd_tensor *index)
+{
+    const grd_dtype dtype = x->array.dtype;
+    grd_tensor *y = grdi_full("index_add", shape, 0, summed_in(dtype), grdi_device(x));
+    return y && grdi_index_add_to(y, x, dim, index) ? as_dtype(y, dtype) : NULL;
 }
 
 /* Whether index can address x along `dim`: of its rank, and elsewhere no larger than it. */
@@ -187,15 +190,14 @@ static bool index_fits(const char *op, const grd_tensor *x, int dim, const grd_t
                      grdi_size_text(index).chars, grdi_size_text(x).chars, dim);
 }
 
-/* x with dimension dim moved to the end, the others cut to index's sizes. */
+/* What indices along `dim` address: x cut to index's sizes, and not moving along dim. */
 static grdi_array addressed(const grdi_array *x, int dim, const grdi_array *index)
 {
-    grdi_array moved = *x;
-    for (int d = 0, to = 0; d < x->rank; d++)
-        if (d != dim)
-            moved.dim[to++] = (grdi_dim){ index->dim[d].size, x->dim[d].stride };
-    moved.dim[x->rank - 1] = x->dim[dim];
-    return moved;
+    grdi_array still = *x;
+    for (int d = 0; d < x->rank; d++)
+        still.dim[d].size = index->dim[d].size;
+    still.dim[dim].stride = 0;
+    return still;
 }
 
 grd_tensor *grdi_gather(const grd_tensor *x, int64_t dim, const grd_tensor *index)
@@ -210,24 +212,42 @@ grd_tensor *grdi_gather(const grd_tensor *x, int64_t dim, const grd_tensor *inde
     grd_tensor *y = grdi_tensor_create("gather", &shape, x->array.dtype, device);
     if (!y)
         return NULL;
-    const grdi_array to = addressed(&y->array, along, &index->array);
-    const grdi_array from = addressed(&x->array, along, &index->array);
-    const grdi_array at = addressed(&index->array, along, &index->array);
-    const grd_status status =
-        GRDI_LAUNCH(device, gather, x->array.dtype, (device, &to, &from, &at));
+    grdi_array arrays[] = { y->array, addressed(&x->array, along, &index->array), index->array };
+    const int64_t step = x->array.dim[along].stride;
+    grdi_merge(arrays, 3);
+    const grd_status status = GRDI_LAUNCH(device, gather, x->array.dtype,
+                                          (device, &arrays[0], &arrays[1], step, &arrays[2]));
     return status == GRD_OK ? y : NULL;
+}
+
+/* x with dimension dim moved to the last but one place. */
+static void move_dim(grdi_array *x, int dim)
+{
+    const grdi_dim moved = x->dim[dim];
+    const int last = x->rank - 1;
+    if (last == 0) {
+        x->dim[x->rank++] = (grdi_dim){ 1, 1 };
+        return;
+    }
+    for (int d = dim; d < last; d++)
+        x->dim[d] = x->dim[d + 1];
+    x->dim[last] = x->dim[last - 1];
+    x->dim[last - 1] = moved;
 }
 
 /* y [index] += source along dim; the indices are in range, and y's dtype is one to sum in. */
 static bool scatter(const char *op, const grdi_array *y, int dim, const grdi_array *index,
                     const grdi_array *source, grd_device *device)
 {
-    const grdi_array to = addressed(y, dim, index), from = addressed(source, dim, index);
-    const grdi_array at = addressed(index, dim, index);
-    grdi_array cut = from;
-    cut.dim[cut.rank - 1].size = at.dim[at.rank - 1].size;
+    const int64_t step = y->dim[dim].stride;
+    grdi_array to = addressed(y, dim, index), from = *source, at = *index;
+    for (int d = 0; d < from.rank; d++)
+        from.dim[d].size = at.dim[d].size;
+    move_dim(&to, dim);
+    move_dim(&from, dim);
+    move_dim(&at, dim);
     const grd_status status = device->kernels->scatter_add
-                                  ? device->kernels->scatter_add(device, &to, &cut, &at)
+                                  ? device->kernels->scatter_add(device, &to, &from, step, &at)
                                   : GRD_ERROR_UNSUPPORTED;
     return grdi_launched(status, op, y->dtype, device) == GRD_OK;
 }

@@ -49,24 +49,29 @@ grd_status grdi_cpu_check_range(grd_device *device, const grdi_array *x, double 
 
 typedef struct arrays {
     const grdi_array *y, *x, *index;
+    int64_t step;
 } arrays;
 
-/* y[i] = x[index[i]], each a step apart: elements move as what has their size. */
-static void take(size_t size, int64_t n, void *y, int64_t sy, const void *x, int64_t sx,
-                 const int64_t *index, int64_t si)
+/* A walk over a row: elements are `y`, `x` and `index` apart; an index moves by `step`. */
+typedef struct strides {
+    int64_t y, x, index, step;
+} strides;
+
+/* y[i] = x[i], moved by index[i]: elements move as what has their size. */
+static void take(size_t size, int64_t n, void *y, const void *x, const int64_t *index, strides s)
 {
     if (size == 8)
         for (int64_t i = 0; i < n; i++)
-            ((uint64_t *)y)[i * sy] = ((const uint64_t *)x)[index[i * si] * sx];
+            ((uint64_t *)y)[i * s.y] = ((const uint64_t *)x)[i * s.x + index[i * s.index] * s.step];
     else if (size == 4)
         for (int64_t i = 0; i < n; i++)
-            ((uint32_t *)y)[i * sy] = ((const uint32_t *)x)[index[i * si] * sx];
+            ((uint32_t *)y)[i * s.y] = ((const uint32_t *)x)[i * s.x + index[i * s.index] * s.step];
     else if (size == 2)
         for (int64_t i = 0; i < n; i++)
-            ((uint16_t *)y)[i * sy] = ((const uint16_t *)x)[index[i * si] * sx];
+            ((uint16_t *)y)[i * s.y] = ((const uint16_t *)x)[i * s.x + index[i * s.index] * s.step];
     else
         for (int64_t i = 0; i < n; i++)
-            ((uint8_t *)y)[i * sy] = ((const uint8_t *)x)[index[i * si] * sx];
+            ((uint8_t *)y)[i * s.y] = ((const uint8_t *)x)[i * s.x + index[i * s.index] * s.step];
 }
 
 /* Rows of y: item i is row index[i % N] of x's matrix i / N. */
@@ -90,8 +95,8 @@ static grd_status select_elements(void *context, int64_t first, int64_t last)
     const int64_t n = in->y->dim[1].size, size = in->x->dim[1].size;
     const size_t bytes = grdi_dtype_size(in->x->dtype);
     for (int64_t i = first; i < last; i++)
-        take(bytes, n, grdi_element(in->y, i * n), 1, grdi_element(in->x, i * size), 1,
-             in->index->data, 1);
+        take(bytes, n, grdi_element(in->y, i * n), grdi_element(in->x, i * size), in->index->data,
+             (strides){ 1, 0, 1, 1 });
     return GRD_OK;
 }
 
@@ -99,7 +104,7 @@ grd_status grdi_cpu_index_select(grd_device *device, const grdi_array *y, const 
                                  const grdi_array *index)
 {
     (void)device;
-    arrays in = { y, x, index };
+    arrays in = { .y = y, .x = x, .index = index };
     const int64_t outer = y->dim[0].size, n = y->dim[1].size, inner = y->dim[2].size;
     if (grdi_is_empty(y))
         return GRD_OK;
@@ -149,7 +154,7 @@ grd_status grdi_cpu_index_add(grd_device *device, const grdi_array *y, const grd
                               const grdi_array *index)
 {
     (void)device;
-    arrays in = { y, x, index };
+    arrays in = { .y = y, .x = x, .index = index };
     if (y->dtype != GRD_F32 && y->dtype != GRD_F64 && y->dtype != GRD_I64)
         return GRD_ERROR_UNSUPPORTED;
     if (grdi_is_empty(x))
@@ -160,88 +165,112 @@ grd_status grdi_cpu_index_add(grd_device *device, const grdi_array *y, const grd
                          grdi_grain((5 + 0.3 * width) * (double)x->dim[1].size), add_columns, &in);
 }
 
-/* Has f done on rows first..last - 1 of arrays whose dimensions before the last are index's. */
-static void rows_of(const arrays *in, int64_t first, int64_t last,
-                    void (*f)(const arrays *in, const int64_t at[3]))
-{
-    const int outer = grdi_outer_rank(in->index);
-    int64_t index[GRD_MAX_RANK];
-    grdi_seek(in->index, outer, first, index);
-    for (int64_t row = first; row < last; row++) {
-        const int64_t at[3] = { grdi_offset(in->y, outer, index), grdi_offset(in->x, outer, index),
-                                grdi_offset(in->index, outer, index) };
-        f(in, at);
-        grdi_next(in->index, outer, index);
-    }
-}
-
-static void gather_row(const arrays *in, const int64_t at[3])
-{
-    take(grdi_dtype_size(in->x->dtype), grdi_row_length(in->index), grdi_element(in->y, at[0]),
-         grdi_row_stride(in->y), grdi_element(in->x, at[1]), grdi_row_stride(in->x),
-         (const int64_t *)in->index->data + at[2], grdi_row_stride(in->index));
-}
-
 static grd_status gather_rows(void *context, int64_t first, int64_t last)
 {
-    rows_of(context, first, last, gather_row);
+    const arrays *in = context;
+    const int outer = grdi_outer_rank(in->y);
+    const strides s = { grdi_row_stride(in->y), grdi_row_stride(in->x), grdi_row_stride(in->index),
+                        in->step };
+    int64_t index[GRD_MAX_RANK];
+    grdi_seek(in->y, outer, first, index);
+    for (int64_t row = first; row < last; row++) {
+        take(grdi_dtype_size(in->x->dtype), grdi_row_length(in->y),
+             grdi_element(in->y, grdi_offset(in->y, outer, index)),
+             grdi_element(in->x, grdi_offset(in->x, outer, index)),
+             (const int64_t *)in->index->data + grdi_offset(in->index, outer, index), s);
+        grdi_next(in->y, outer, index);
+    }
     return GRD_OK;
 }
 
 grd_status grdi_cpu_gather(grd_device *device, const grdi_array *y, const grdi_array *x,
-                           const grdi_array *index)
+                           int64_t step, const grdi_array *index)
 {
     (void)device;
-    arrays in = { y, x, index };
-    if (grdi_is_empty(index))
+    arrays in = { y, x, index, step };
+    if (grdi_is_empty(y))
         return GRD_OK;
-    return grdi_parallel(grdi_positions(index, grdi_outer_rank(index)),
-                         grdi_grain(5 + (double)grdi_row_length(index)), gather_rows, &in);
+    return grdi_parallel(grdi_positions(y, grdi_outer_rank(y)),
+                         grdi_grain(5 + (double)grdi_row_length(y)), gather_rows, &in);
 }
 
-/* y[index[i]] += x[i]; x in tiles of the type that is summed in. */
-static void scatter_tile(grd_dtype dtype, int64_t n, void *y, int64_t sy, const void *x,
-                         const int64_t *index, int64_t si)
+/* y[i], moved by index[i], += x[i]; x is of y's type. */
+static void scatter(grd_dtype dtype, int64_t n, void *y, const void *x, const int64_t *index,
+                    strides s)
 {
     if (dtype == GRD_F32)
         for (int64_t i = 0; i < n; i++)
-            ((float *)y)[index[i * si] * sy] += ((const float *)x)[i];
+            ((float *)y)[i * s.y + index[i * s.index] * s.step] += ((const float *)x)[i * s.x];
     else if (dtype == GRD_F64)
         for (int64_t i = 0; i < n; i++)
-            ((double *)y)[index[i * si] * sy] += ((const double *)x)[i];
+            ((double *)y)[i * s.y + index[i * s.index] * s.step] += ((const double *)x)[i * s.x];
     else
         for (int64_t i = 0; i < n; i++)
-            ((int64_t *)y)[index[i * si] * sy] += ((const int64_t *)x)[i];
+            ((int64_t *)y)[i * s.y + index[i * s.index] * s.step] += ((const int64_t *)x)[i * s.x];
 }
 
-static void scatter_row(const arrays *in, const int64_t at[3])
+/* The same along dimension d of the last two, from offsets at[] on; x is converted in tiles. */
+static void scatter_row(const arrays *in, int d, int64_t n, const int64_t at[3])
 {
     int64_t buffer[GRDI_TILE];
-    const int64_t length = grdi_row_length(in->index), sx = grdi_row_stride(in->x),
-                  si = grdi_row_stride(in->index);
-    for (int64_t done = 0; done < length; done += GRDI_TILE) {
-        const int64_t n = length - done < GRDI_TILE ? length - done : GRDI_TILE;
-        scatter_tile(in->y->dtype, n, grdi_element(in->y, at[0]), grdi_row_stride(in->y),
-                     grdi_load(in->x, in->y->dtype, at[1] + done * sx, sx, n, buffer),
-                     (const int64_t *)in->index->data + at[2] + done * si, si);
+    const int64_t sx = in->x->dim[d].stride, sy = in->y->dim[d].stride;
+    const int64_t si = in->index->dim[d].stride;
+    for (int64_t done = 0; done < n; done += GRDI_TILE) {
+        const int64_t part = n - done < GRDI_TILE ? n - done : GRDI_TILE;
+        const void *x = grdi_load(in->x, in->y->dtype, at[1] + done * sx, sx, part, buffer);
+        scatter(in->y->dtype, part, grdi_element(in->y, at[0] + done * sy), x,
+                (const int64_t *)in->index->data + at[2] + done * si,
+                (strides){ sy, 1, si, in->step });
     }
 }
 
-static grd_status scatter_rows(void *context, int64_t first, int64_t last)
+/* One block of columns j..j + columns - 1: rows in their order, along whichever of the two lies
+ * closer in x. */
+static void scatter_block(const arrays *in, int64_t at[3], int64_t columns)
 {
-    rows_of(context, first, last, scatter_row);
+    const int rows = in->y->rank - 2;
+    const grdi_array *const arrays[] = { in->y, in->x, in->index };
+    const bool by_rows = in->x->dim[rows + 1].stride < in->x->dim[rows].stride;
+    const int outer = by_rows ? rows : rows + 1, inner = by_rows ? rows + 1 : rows;
+    const int64_t n = in->y->dim[rows].size;
+    for (int64_t i = 0; i < (by_rows ? n : columns); i++) {
+        scatter_row(in, inner, by_rows ? columns : n, at);
+        for (int a = 0; a < 3; a++)
+            at[a] += arrays[a]->dim[outer].stride;
+    }
+}
+
+/* Items are blocks of columns of the matrices in the last two dimensions. */
+static grd_status scatter_blocks(void *context, int64_t first, int64_t last)
+{
+    const arrays *in = context;
+    const grdi_array *const arrays[] = { in->y, in->x, in->index };
+    const int outer = in->y->rank - 2;
+    const int64_t columns = in->y->dim[outer + 1].size, blocks = (columns + BLOCK - 1) / BLOCK;
+    for (int64_t item = first; item < last; item++) {
+        int64_t index[GRD_MAX_RANK], at[3];
+        const int64_t column = item % blocks * BLOCK;
+        grdi_seek(in->y, outer, item / blocks, index);
+        for (int a = 0; a < 3; a++)
+            at[a] =
+                grdi_offset(arrays[a], outer, index) + column * arrays[a]->dim[outer + 1].stride;
+        scatter_block(in, at, columns - column < BLOCK ? columns - column : BLOCK);
+    }
     return GRD_OK;
 }
 
 grd_status grdi_cpu_scatter_add(grd_device *device, const grdi_array *y, const grdi_array *x,
-                                const grdi_array *index)
+                                int64_t step, const grdi_array *index)
 {
     (void)device;
-    arrays in = { y, x, index };
+    arrays in = { y, x, index, step };
+    const int outer = y->rank - 2;
     if (y->dtype != GRD_F32 && y->dtype != GRD_F64 && y->dtype != GRD_I64)
         return GRD_ERROR_UNSUPPORTED;
     if (grdi_is_empty(index))
         return GRD_OK;
-    return grdi_parallel(grdi_positions(index, grdi_outer_rank(index)),
-                         grdi_grain(5 + 2 * (double)grdi_row_length(index)), scatter_rows, &in);
+    const int64_t columns = y->dim[outer + 1].size, blocks = (columns + BLOCK - 1) / BLOCK;
+    const double width = (double)(columns < BLOCK ? columns : BLOCK);
+    return grdi_parallel(grdi_positions(y, outer) * blocks,
+                         grdi_grain(2 * width * (double)y->dim[outer].size), scatter_blocks, &in);
 }

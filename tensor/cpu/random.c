@@ -218,11 +218,9 @@ static void dropout_tile(const row *r, int64_t first, int64_t n)
             y[i] = high[i] < dropped ? 0 : x[i] * scale;
     } else {
         float buffer[GRDI_TILE];
-        const float scale = (float)(1 / (1 - r->p));
         const float *x = grdi_load_f32(r->x, first, 1, n, buffer);
         float *y = grdi_target_f32(r->y, first, 1, buffer);
-        for (int64_t i = 0; i < n; i++)
-            y[i] = high[i] < dropped ? 0 : x[i] * scale;
+        r->loops->dropout_f32(n, y, x, high, dropped, (float)(1 / (1 - r->p)));
         grdi_store_f32(r->y, first, 1, n, y);
     }
 }
