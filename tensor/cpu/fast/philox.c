@@ -1,5 +1,5 @@
-#include "tensor/cpu/loops.h"
 #include "tensor/philox.h"
+#include "tensor/cpu/loops.h"
 
 #include <immintrin.h>
 
