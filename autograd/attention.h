@@ -24,4 +24,8 @@ grd_tensor *grdi_weights(const grd_tensor *x, const grd_tensor *additive, const 
  * masks it. */
 grd_tensor *grdi_attend(const grdi_flash_call *call);
 
+/* The same for query, key and value in one projection, packed (B, T, 3 E), whose gradient is then
+ * one tensor too; call's are grdi_packed_heads of it. Saves packed instead of the three. */
+grd_tensor *grdi_attend_packed(const grd_tensor *packed, const grdi_flash_call *call);
+
 #endif

@@ -8,15 +8,12 @@ typedef struct settings {
     bool has_lengths, has_keep, has_additive;
 } settings;
 
-/* The call again, as the node saved it; log-sum-exp is its first extra. */
-static bool saved_call(grdi_node *node, grdi_flash_call *call)
+/* What masks the saved call; log-sum-exp is the node's first extra. */
+static bool saved_masks(grdi_node *node, grdi_flash_call *call)
 {
     const settings *s = grdi_attributes(node);
     int next = 1;
     *call = s->call;
-    call->query = grdi_saved(node, QUERY);
-    call->key = grdi_saved(node, KEY);
-    call->value = grdi_saved(node, VALUE);
     call->lengths = s->has_lengths ? grdi_saved_extra(node, next++) : NULL;
     call->keep = s->has_keep ? grdi_saved_extra(node, next++) : NULL;
     call->additive = s->has_additive ? grdi_saved_extra(node, next++) : NULL;
@@ -68,33 +65,41 @@ static grd_tensor *turned(const grd_tensor *x)
 
 /* In recorded ops, with the weights in memory: w = weights(s), s = q k^T, y = w v:
  * dw = dy v^T, ds = scale w (dw - sum(w dw)), dq = ds k, dk = ds^T q, dv = w^T dy. */
-static void composed(grdi_node *node, const grdi_flash_call *c, grd_tensor *dy, grd_tensor *dx[])
+static void composed(const grdi_flash_call *c, grd_tensor *dy, const bool wants[3],
+                     grd_tensor *dx[])
 {
     const int64_t heads = c->query->array.dim[1].size, shared_heads = c->key->array.dim[1].size;
     const grd_tensor *keep = all_pairs(c), *keep_turned = keep ? turned(keep) : NULL;
     const grd_tensor *k = repeated(c->key, heads), *v = repeated(c->value, heads);
     grd_tensor *w = grdi_weights(grdi_scores(c->query, k, keep), c->additive, keep, c->scale, NULL);
-    if (grdi_wants(node, VALUE))
+    if (wants[VALUE])
         dx[VALUE] = shared(grdi_mix(turned(w), dy, keep_turned), shared_heads);
-    if (!grdi_wants(node, QUERY) && !grdi_wants(node, KEY))
+    if (!wants[QUERY] && !wants[KEY])
         return;
     grd_tensor *dw = grd_masked_fill(grdi_scores(dy, v, keep), grd_logical_not(keep), 0);
     grd_tensor *sum = grd_sum_dims(grd_mul(w, dw), GRD_DIMS(-1), GRD_KEEP_DIMS);
     grd_tensor *ds = grd_mul_scalar(grd_mul(w, grd_sub(dw, sum)), c->scale);
-    if (grdi_wants(node, QUERY))
+    if (wants[QUERY])
         dx[QUERY] = grdi_mix(ds, k, keep);
-    if (grdi_wants(node, KEY))
+    if (wants[KEY])
         dx[KEY] = shared(grdi_mix(turned(ds), c->query, keep_turned), shared_heads);
 }
 
 static void flash_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 {
     grdi_flash_call call;
+    const bool wants[] = { grdi_wants(node, QUERY), grdi_wants(node, KEY),
+                           grdi_wants(node, VALUE) };
     const grd_tensor *output = grdi_saved_output(node), *logsumexp = grdi_saved_extra(node, 0);
-    if (!saved_call(node, &call) || !output || !logsumexp)
+    if (!saved_masks(node, &call))
+        return;
+    call.query = grdi_saved(node, QUERY);
+    call.key = grdi_saved(node, KEY);
+    call.value = grdi_saved(node, VALUE);
+    if (grdi_latched())
         return;
     if (grdi_recording())
-        composed(node, &call, dy, dx);
+        composed(&call, dy, wants, dx);
     else if (!grdi_flash_attention_backward(&call, output, logsumexp, dy, dx))
         dx[QUERY] = dx[KEY] = dx[VALUE] = NULL;
 }
@@ -108,9 +113,10 @@ static const grdi_derivative flash = {
     .backward = flash_backward,
 };
 
-grd_tensor *grdi_attend(const grdi_flash_call *call)
+/* y of the call, recorded with `inputs`. */
+static grd_tensor *record(const grdi_derivative *derivative, const grdi_flash_call *call,
+                          const grd_tensor *const inputs[], int count)
 {
-    const grd_tensor *const inputs[] = { call->query, call->key, call->value };
     const grd_tensor *extra[4];
     grd_tensor *logsumexp = NULL, *y = grdi_flash_attention(call, &logsumexp);
     const settings s = { *call, call->lengths, call->keep, call->additive };
@@ -122,5 +128,85 @@ grd_tensor *grdi_attend(const grdi_flash_call *call)
         extra[extras++] = call->keep;
     if (call->additive)
         extra[extras++] = call->additive;
-    return grdi_record_saving(&flash, y, inputs, 3, &s, extra, extras);
+    return grdi_record_saving(derivative, y, inputs, count, &s, extra, extras);
+}
+
+grd_tensor *grdi_attend(const grdi_flash_call *call)
+{
+    return record(&flash, call, (const grd_tensor *[]){ call->query, call->key, call->value }, 3);
+}
+
+/* ---- Packed ---- */
+
+/* The heads of query, key or value, recorded. */
+static grd_tensor *part(const grd_tensor *packed, int which, int64_t heads)
+{
+    const grd_shape shape = grd_tensor_shape(packed);
+    const int64_t width = shape.size[2] / 3;
+    const grd_tensor *x = grd_slice(packed, 2, which * width, (which + 1) * width, 1);
+    return grd_transpose(
+        grd_reshape(x, GRD_SHAPE(shape.size[0], shape.size[1], heads, width / heads)), 1, 2);
+}
+
+static grd_tensor *composed_packed(grdi_flash_call *call, const grd_tensor *packed, int64_t heads,
+                                   grd_tensor *dy)
+{
+    static const bool wants[] = { true, true, true };
+    const grd_shape shape = grd_tensor_shape(packed);
+    const grd_shape rows = GRD_SHAPE(shape.size[0], shape.size[1], shape.size[2] / 3);
+    grd_tensor *dx[3];
+    call->query = part(packed, QUERY, heads);
+    call->key = part(packed, KEY, heads);
+    call->value = part(packed, VALUE, heads);
+    if (grdi_latched())
+        return NULL;
+    composed(call, dy, wants, dx);
+    for (int i = 0; i < 3; i++)
+        dx[i] = grd_reshape(grd_transpose(dx[i], 1, 2), rows);
+    return grd_cat(GRD_LIST(dx[QUERY], dx[KEY], dx[VALUE]), 2);
+}
+
+/* The three gradients side by side, as packed is. */
+static grd_tensor *fused_packed(grdi_flash_call *call, const grd_tensor *packed, int64_t heads,
+                                const grd_tensor *output, const grd_tensor *logsumexp,
+                                grd_tensor *dy)
+{
+    grd_tensor *dx[3];
+    const grd_shape shape = grd_tensor_shape(packed);
+    grd_tensor *dpacked =
+        grdi_tensor_create("flash_attention", &shape, packed->array.dtype, grdi_device(packed));
+    for (int i = 0; i < 3; i++)
+        dx[i] = dpacked ? grdi_packed_heads(dpacked, i, heads) : NULL;
+    call->query = grdi_packed_heads(packed, QUERY, heads);
+    call->key = grdi_packed_heads(packed, KEY, heads);
+    call->value = grdi_packed_heads(packed, VALUE, heads);
+    if (grdi_latched() || !grdi_flash_attention_backward(call, output, logsumexp, dy, dx))
+        return NULL;
+    return dpacked;
+}
+
+static void packed_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
+{
+    grdi_flash_call call;
+    const grd_tensor *packed = grdi_saved(node, 0), *output = grdi_saved_output(node);
+    const grd_tensor *logsumexp = grdi_saved_extra(node, 0);
+    const int64_t heads = grd_tensor_size(dy, 1);
+    if (!saved_masks(node, &call))
+        return;
+    if (grdi_recording())
+        dx[0] = composed_packed(&call, packed, heads, dy);
+    else
+        dx[0] = fused_packed(&call, packed, heads, output, logsumexp, dy);
+}
+
+static const grdi_derivative flash_packed = {
+    .op = "flash_attention",
+    .needs = { GRDI_INPUT(0) | GRDI_OUTPUT },
+    .attributes = sizeof(settings),
+    .backward = packed_backward,
+};
+
+grd_tensor *grdi_attend_packed(const grd_tensor *packed, const grdi_flash_call *call)
+{
+    return record(&flash_packed, call, &packed, 1);
 }

@@ -30,6 +30,7 @@ typedef struct grdi_sdpa_call {
     const char *op;
     const grd_sdpa_options *options;
     const grd_tensor *query, *key, *value;
+    const grd_tensor *packed; /* NULL, or (B, T, 3 E) that these three are unrecorded views of */
     grdi_visible visible;
     double scale;
 } grdi_sdpa_call;
@@ -37,6 +38,10 @@ typedef struct grdi_sdpa_call {
 /* grd_sdpa, whose last `appended` keys the mask does not know and every query sees. */
 grd_attention grdi_sdpa(const char *op, const grd_tensor *query, const grd_tensor *key,
                         const grd_tensor *value, const grd_sdpa_options *options, int64_t appended);
+
+/* The same of heads in a common projection (B, T, 3 E), whose gradient is then one tensor too. */
+grd_attention grdi_sdpa_packed(const char *op, const grd_tensor *packed, int64_t num_heads,
+                               const grd_sdpa_options *options);
 
 /* All results that are asked for, in ops that keep the weights: any options, types and masks. */
 grd_attention grdi_sdpa_composed(const grdi_sdpa_call *call);

@@ -219,6 +219,34 @@ static grd_tensor *merge(const mha *m, grd_tensor *x)
                 : NULL;
 }
 
+/* The projections one by one, with the keys that are appended. */
+static grd_attention attend_apart(const mha *m, const grd_tensor *const x[3],
+                                  const grd_sdpa_options *options)
+{
+    grd_qkv p = grd_project_qkv(x[0], x[1], x[2], &m->in);
+    const int64_t appended = append_keys(m, &p);
+    if (grdi_latched())
+        return (grd_attention){ 0 };
+    return grdi_sdpa("mha_forward", split(m, p.query), split(m, p.key), split(m, p.value), options,
+                     appended);
+}
+
+/* One product for query, key and value, which are taken from it where they lie. */
+static grd_attention attend_packed(const mha *m, const grd_tensor *x,
+                                   const grd_sdpa_options *options)
+{
+    grd_tensor *packed = grd_linear(x, m->in.in_proj_weight, m->in.in_proj_bias);
+    if (packed && m->options.layout == GRD_SEQUENCE_FIRST)
+        packed = grd_transpose(packed, 0, 1);
+    return grdi_sdpa_packed("mha_forward", packed, m->options.num_heads, options);
+}
+
+static bool is_packed(const mha *m, const grd_tensor *const x[3])
+{
+    return m->in.in_proj_weight && x[0] == x[1] && x[1] == x[2] && !m->bias_k &&
+           !m->options.add_zero_attn && m->options.layout != GRD_UNBATCHED;
+}
+
 static grd_attention attend(const grd_module *self, const grd_tensor *const x[3],
                             const grd_mha_args *args)
 {
@@ -229,12 +257,10 @@ static grd_attention attend(const grd_module *self, const grd_tensor *const x[3]
                                  .logsumexp = args->logsumexp };
     if (grdi_module_drops(self, m->options.dropout, &options.rng))
         options.dropout = m->options.dropout;
-    grd_qkv p = grd_project_qkv(x[0], x[1], x[2], &m->in);
-    const int64_t appended = append_keys(m, &p);
     if (grdi_latched())
         return (grd_attention){ 0 };
-    grd_attention a = grdi_sdpa("mha_forward", split(m, p.query), split(m, p.key),
-                                split(m, p.value), &options, appended);
+    grd_attention a =
+        is_packed(m, x) ? attend_packed(m, x[0], &options) : attend_apart(m, x, &options);
     if (a.output)
         a.output = grd_forward(m->out_proj, merge(m, a.output));
     return a;

@@ -131,41 +131,72 @@ static double scale_of(const grdi_sdpa_call *c)
     return head_size > 0 ? 1 / sqrt(head_size) : 1;
 }
 
+/* Query, key and value of a packed projection, recorded. */
+static bool unpack(grdi_sdpa_call *c)
+{
+    const grd_tensor **parts[] = { &c->query, &c->key, &c->value };
+    const int64_t heads = size(c->query, 2), width = size(c->packed, 0) / 3;
+    for (int i = 0; i < 3; i++)
+        *parts[i] = grd_split_heads(grd_slice(c->packed, -1, i * width, (i + 1) * width, 1), heads);
+    return !grdi_latched();
+}
+
 /* The kernel that keeps no weights gives the output wherever it can, whatever else is asked for:
  * so asking changes nothing. */
-static grd_attention compute(const grdi_sdpa_call *c)
+static grd_attention compute(grdi_sdpa_call *c)
 {
     const grd_sdpa_options *o = c->options;
-    if (grdi_sdpa_unfused(c))
-        return grdi_sdpa_composed(c);
-    grd_attention result = { 0 };
-    if (o->weights != GRD_NO_WEIGHTS || o->dropped_weights || o->logsumexp)
-        result = grdi_sdpa_composed(c);
-    result.output = grdi_sdpa_fused(c);
+    const bool fused = !grdi_sdpa_unfused(c);
+    const bool more = o->weights != GRD_NO_WEIGHTS || o->dropped_weights || o->logsumexp;
+    grd_tensor *output = fused ? grdi_sdpa_fused(c) : NULL;
+    if (fused && !more)
+        return (grd_attention){ .output = output };
+    if (c->packed && !unpack(c))
+        return (grd_attention){ 0 };
+    grd_attention result = grdi_sdpa_composed(c);
+    if (fused)
+        result.output = output;
     return result;
+}
+
+/* A call whose tensors are set: the rest, in a scope of its own. */
+static grd_attention run(grdi_sdpa_call *c, int64_t appended)
+{
+    static const grd_sdpa_options defaults;
+    grd_attention result = { 0 };
+    if (!c->options)
+        c->options = &defaults;
+    if (grdi_latched() || !check(c))
+        return result;
+    c->scale = scale_of(c);
+    grd_shape scores = grd_tensor_shape(c->query);
+    scores.size[scores.rank - 1] = size(c->key, 1) - appended;
+    grd_scope scope;
+    grdi_scope_open(&scope);
+    if (grdi_see(c->op, &c->options->mask, &scores, appended, c->query, &c->visible))
+        result = compute(c);
+    return grdi_hand_out(&scope, result);
 }
 
 grd_attention grdi_sdpa(const char *op, const grd_tensor *query, const grd_tensor *key,
                         const grd_tensor *value, const grd_sdpa_options *options, int64_t appended)
 {
-    static const grd_sdpa_options defaults;
-    grdi_sdpa_call c = { .op = op,
-                         .options = options ? options : &defaults,
-                         .query = query,
-                         .key = key,
-                         .value = value };
-    if (grdi_latched() || !check(&c))
-        return (grd_attention){ 0 };
-    c.scale = scale_of(&c);
-    grd_shape scores = grd_tensor_shape(query);
-    scores.size[scores.rank - 1] = size(key, 1) - appended;
+    grdi_sdpa_call c = { .op = op, .options = options, .query = query, .key = key, .value = value };
+    return run(&c, appended);
+}
 
-    grd_scope scope;
-    grdi_scope_open(&scope);
-    grd_attention result = { 0 };
-    if (grdi_see(op, &c.options->mask, &scores, appended, query, &c.visible))
-        result = compute(&c);
-    return grdi_hand_out(&scope, result);
+grd_attention grdi_sdpa_packed(const char *op, const grd_tensor *packed, int64_t num_heads,
+                               const grd_sdpa_options *options)
+{
+    if (!packed)
+        return grdi_fail_null(op), (grd_attention){ 0 };
+    grdi_sdpa_call c = { .op = op,
+                         .options = options,
+                         .query = grdi_packed_heads(packed, 0, num_heads),
+                         .key = grdi_packed_heads(packed, 1, num_heads),
+                         .value = grdi_packed_heads(packed, 2, num_heads),
+                         .packed = packed };
+    return run(&c, 0);
 }
 
 grd_attention grd_sdpa(const grd_tensor *query, const grd_tensor *key, const grd_tensor *value,

@@ -53,6 +53,8 @@ grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *c)
     };
     if (grdi_latched())
         return NULL;
+    if (c->packed)
+        return grdi_attend_packed(c->packed, &call);
     grd_tensor *y = grdi_attend(&call);
     return y && c->query->array.rank == 3 ? grd_squeeze(y, 0) : y;
 }

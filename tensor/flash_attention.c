@@ -83,8 +83,9 @@ bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor
     const grd_tensor **inputs[] = { &c.query, &c.key, &c.value };
     for (int i = 0; i < 3; i++) {
         *inputs[i] = with_rows(*inputs[i]);
-        dx[i] = *inputs[i] ? heads_last(op, *inputs[i], (*inputs[i])->array.dim[3].size) : NULL;
-        if (!dx[i])
+        if (!dx[i] && *inputs[i])
+            dx[i] = heads_last(op, *inputs[i], (*inputs[i])->array.dim[3].size);
+        if (!*inputs[i] || !dx[i])
             return false;
     }
     if (!(doutput = with_rows(doutput)))
@@ -99,4 +100,18 @@ bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor
     return GRDI_LAUNCH(device, flash_attention_backward, c.query->array.dtype,
                        (device, &p.how, &gradient, &c.query->array, &c.key->array,
                         &c.value->array)) == GRD_OK;
+}
+
+grd_tensor *grdi_packed_heads(const grd_tensor *packed, int which, int64_t heads)
+{
+    const grdi_dim *dim = packed->array.dim;
+    const int64_t width = dim[2].size / 3, size = width / heads, stride = dim[2].stride;
+    const size_t offset = (size_t)(which * width * stride) * grdi_dtype_size(packed->array.dtype);
+    const grdi_array array = {
+        .data = packed->array.data ? (char *)packed->array.data + offset : NULL,
+        .dtype = packed->array.dtype,
+        .rank = 4,
+        .dim = { dim[0], { heads, size * stride }, dim[1], { size, stride } },
+    };
+    return grdi_tensor_view("split_heads", packed, &array);
 }

@@ -114,9 +114,13 @@ typedef struct grdi_flash_call {
     bool by_length;
 } grdi_flash_call;
 grd_tensor *grdi_flash_attention(const grdi_flash_call *call, grd_tensor **logsumexp);
+/* Gradients go where dx[i] is, and to new memory where it is NULL. */
 bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor *output,
                                    const grd_tensor *logsumexp, const grd_tensor *doutput,
                                    grd_tensor *dx[3]);
+/* Heads of query (0), key (1) or value (2) in their common projection (B, T, 3 E), on its memory:
+ * (B, H, T, E / H). */
+grd_tensor *grdi_packed_heads(const grd_tensor *packed, int which, int64_t heads);
 
 /* kept.c: see kernels.def. keep broadcasts to (..., M, N), in kept_sums to (..., M, K). */
 grd_tensor *grdi_kept_products(const grd_tensor *a, const grd_tensor *b, const grd_tensor *keep);

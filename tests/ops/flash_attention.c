@@ -117,10 +117,35 @@ RULE(window)
 RULE(padded)
 #undef RULE
 
+/* The same of query, key and value side by side, two heads of each. */
+static grd_tensor *run_packed(const grd_tensor *const x[])
+{
+    const grd_tensor *parts[3];
+    for (int i = 0; i < 3; i++)
+        parts[i] = grdi_packed_heads(x[0], i, 2);
+    const grdi_flash_call call = call_of(&causal, parts);
+    return grdi_attend_packed(x[0], &call);
+}
+
+static void packed_reference(const plain x[], plain *y)
+{
+    static plain parts[3];
+    const long batch = x[0].size[0], time = x[0].size[1], size = x[0].size[2] / 6;
+    for (int i = 0; i < 3; i++) {
+        parts[i] = (plain){ 4, { batch, 2, time, size }, { 0 } };
+        for (long at = 0; at < count_of(&parts[i]); at++) {
+            const long d = at % size, t = at / size % time, h = at / size / time % 2;
+            const long b = at / size / time / 2;
+            parts[i].value[at] = x[0].value[((b * time + t) * 3 + i) * 2 * size + h * size + d];
+        }
+    }
+    attend_reference(&causal, parts, y);
+}
+
 /* dquery, dkey and dvalue end to end, for a gradient of the result given as x[3]. */
 static grd_tensor *run_backward(const grd_tensor *const x[])
 {
-    grd_tensor *logsumexp, *dx[3];
+    grd_tensor *logsumexp, *dx[3] = { NULL };
     const grdi_flash_call call = call_of(&causal, x);
     grd_tensor *y = grdi_flash_attention(&call, &logsumexp);
     if (!y || !grdi_flash_attention_backward(&call, y, logsumexp, x[3], dx))
@@ -176,6 +201,7 @@ static const op_case cases[] = {
     { "flash, padded and checkered", "flash_attention", run_padded, padded_reference, 3, { S4(2, 1, 4, 3), S4(2, 1, 5, 3), S4(2, 1, 5, 2) } },
     { "flash, no queries", "flash_attention", run_causal, causal_reference, 3, { S4(1, 2, 0, 3), S4(1, 2, 2, 3), S4(1, 2, 2, 3) } },
     { "flash, no keys", "flash_attention", run_causal, causal_reference, 3, { S4(1, 2, 2, 3), S4(1, 2, 0, 3), S4(1, 2, 0, 3) } },
+    { "flash, packed", "flash_attention", run_packed, packed_reference, 1, { S3(2, 3, 12) } },
     { "flash, backward", "flash_attention_backward", run_backward, backward_reference, 4, { S4(2, 4, 3, 3), S4(2, 2, 4, 3), S4(2, 2, 4, 5), S4(2, 4, 3, 5) }, .no_derivative = true },
 };
 /* clang-format on */
