@@ -101,11 +101,11 @@ grd_status grdi_run_map(const grdi_map *map)
 {
     const grdi_array *y = map->of[0].array;
     const int64_t length = grdi_row_length(y);
+    if (grdi_is_empty(y))
+        return GRD_OK;
     if (y->rank == 1 && rows_in_place(map))
         return length <= GRDI_TILE ? flat((void *)map, 0, length)
                                    : grdi_parallel(length, grdi_grain(map->ns), flat, (void *)map);
-    if (grdi_is_empty(y))
-        return GRD_OK;
     const double ns = map->ns + 0.3 * map->count;
     if (y->rank <= 1)
         return grdi_parallel(length, grdi_grain(ns), elements, (void *)map);
