@@ -69,6 +69,8 @@ bool grdi_call_hooks(const grdi_node *node, grd_tensor **dy)
             return false;
         if (!given)
             continue;
+        if (grdi_checks_values() && !grdi_check_values("on_gradient", "what the hook gave", given))
+            return false;
         if (given->history && !grdi_recording() && !(given = grd_detach(given)))
             return false;
         grdi_retain(given);

@@ -126,3 +126,107 @@ Test(custom, mistakes_are_named)
     grd_error_take();
     cr_assert_eq(grd_scope_end(scope), GRD_OK);
 }
+
+/* y = a b, where only what is asked for is computed. */
+static grd_tensor *product_forward(grd_call *call, const grd_tensor *const *in)
+{
+    cr_assert(grd_call_wants(call, 0) && !grd_call_wants(call, 1));
+    return grd_mul(in[0], in[1]);
+}
+
+static void product_backward(const grd_call *call, const grd_tensor *dy, grd_tensor **din)
+{
+    cr_assert(grd_call_wants(call, 0) && !grd_call_wants(call, 1));
+    din[0] = grd_mul(dy, grd_call_input(call, 1));
+    din[1] = grd_ones(GRD_SHAPE(7)); /* ignored */
+    cr_assert_eq(grd_call_save((grd_call *)call, dy), GRD_ERROR_STATE);
+    expect_message("call_save: only the forward of product can save");
+    grd_error_take();
+    cr_assert_null(grd_call_saved(call, 0));
+    expect_message("call_saved: there is no saved tensor 0: product has 0");
+    grd_error_take();
+    cr_assert_null(grd_call_input(call, 2));
+    expect_message("call_input: there is no input 2: product has 2");
+    grd_error_take();
+    cr_assert_not(grd_call_wants(call, -1));
+    grd_error_take();
+}
+
+Test(custom, knows_what_is_wanted)
+{
+    static const grd_custom_op op = { "product", product_forward, product_backward, 0 };
+    grd_scope *scope = grd_scope_begin();
+    grd_tensor *a = grd_require_grad(grd_scalar(3)), *b = grd_scalar(5);
+    cr_assert_eq(grd_backward(grd_custom(&op, GRD_LIST(a, b), NULL)), GRD_OK, "%s",
+                 grd_error_message());
+    cr_assert_eq(grd_item(grd_tensor_grad(a)), 5);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+/* y = x^2 m where m is drawn, and saved. */
+static grd_tensor *noisy_forward(grd_call *call, const grd_tensor *const *in)
+{
+    grd_rng *const *rng = grd_call_settings(call);
+    grd_tensor *m = grd_rand(*rng, grd_tensor_shape(in[0])), *y = grd_mul(grd_square(in[0]), m);
+    grd_call_save(call, m);
+    grd_call_save(call, y);
+    return y;
+}
+
+static void noisy_backward(const grd_call *call, const grd_tensor *dy, grd_tensor **din)
+{
+    const grd_tensor *x = grd_call_input(call, 0), *m = grd_call_saved(call, 0);
+    din[0] = grd_mul(dy, grd_mul_scalar(grd_mul(x, m), 2));
+}
+
+static grd_tensor *noisy(const grd_tensor *const *in, void *unused)
+{
+    static const grd_custom_op op = { "noisy", noisy_forward, noisy_backward, sizeof(grd_rng *) };
+    (void)unused;
+    grd_rng *rng = grd_rng_create(3);
+    return grd_custom(&op, GRD_LIST(in[0]), &rng);
+}
+
+Test(custom, draws_the_same_numbers_when_called_again)
+{
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
+    grd_tensor *x = grd_randn(grd_rng_create(1), GRD_SHAPE(2, 3));
+    const grd_gradcheck_report first = grd_gradcheck(noisy, NULL, GRD_LIST(x), NULL);
+    const grd_gradcheck_report second = grd_gradgradcheck(noisy, NULL, GRD_LIST(x), NULL);
+    cr_assert(first.passed, "%s", first.text);
+    cr_assert(second.passed, "%s", second.text);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+static grd_tensor *positive_forward(grd_call *call, const grd_tensor *const *in)
+{
+    (void)call;
+    return grd_gt_scalar(in[0], 0);
+}
+
+static grd_tensor *saves_too_much(grd_call *call, const grd_tensor *const *in)
+{
+    for (int i = 0; i < 17; i++)
+        grd_call_save(call, in[0]);
+    return grd_mul(in[0], in[0]);
+}
+
+Test(custom, limits)
+{
+    static const grd_custom_op positive = { "positive", positive_forward, first_backward, 0 };
+    static const grd_custom_op greedy = { "greedy", saves_too_much, first_backward, 0 };
+    grd_scope *scope = grd_scope_begin();
+    grd_tensor *x = grd_require_grad(grd_scalar(3));
+    const grd_tensor *y = grd_custom(&positive, GRD_LIST(x), NULL);
+    cr_assert(y && !grd_tensor_requires_grad(y), "truths have no gradient");
+    cr_assert_null(grd_custom(&greedy, GRD_LIST(x), NULL));
+    expect_message("call_save: greedy saves more than 16 tensors");
+    grd_error_take();
+    const grd_tensor *many[17];
+    for (int i = 0; i < 17; i++)
+        many[i] = x;
+    cr_assert_null(grd_custom(&first_op, (grd_list){ 17, many }, NULL));
+    expect_message("first: 17 inputs are not in 1..16");
+    grd_error_take();
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
