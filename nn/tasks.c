@@ -12,7 +12,6 @@ enum {
     UNSEEN = 10,        /* one question in so many is kept for validation */
     TRAIN_ROWS = 16384, /* what is called one pass of data without end */
     VALIDATION_ROWS = 1024,
-    TRIES = 1000,
 };
 
 /* What a task draws: the sequence s[0 .. context], of which the first `context` are the inputs and
@@ -217,24 +216,21 @@ static bool is_unseen(const int64_t *s, int64_t count)
     return (hash ^ hash >> 29) * UINT64_C(0xbf58476d1ce4e5b9) >> 32 < UINT32_MAX / UNSEEN;
 }
 
-/* Draws until it is of the wanted part; false after `tries` (0: no limit). */
-static bool draw(const grd_data *data, grdi_stream *stream, int64_t *s, int tries)
+/* Draws until it is of the wanted part. Even the shortest questions are many enough (100) for both
+ * parts to be found soon. */
+static void draw(const grd_data *data, grdi_stream *stream, int64_t *s)
 {
     const grdi_task *task = data->task;
-    const bool unseen = data->part == GRD_VALIDATION;
-    for (int i = 0; !tries || i < tries; i++) {
+    do
         task->draw(stream, task, data->length, s);
-        if (is_unseen(s, task->question(data->length)) == unseen)
-            return true;
-    }
-    return false;
+    while (is_unseen(s, task->question(data->length)) != (data->part == GRD_VALIDATION));
 }
 
 static void task_row(const grd_data *data, int64_t row, int64_t *inputs, int64_t *targets)
 {
     int64_t s[2 * MAX_CONTEXT];
     grdi_stream stream = { .key = data->seed, .row = (uint64_t)row };
-    draw(data, &stream, s, 0);
+    draw(data, &stream, s);
     const int64_t *answers = s + (data->task->bidirectional ? data->context : 1);
     for (int64_t t = 0; t < data->context; t++) {
         inputs[t] = s[t];
@@ -264,20 +260,6 @@ static bool check_length(const char *op, const grdi_task *task, int64_t length)
                      (long long)length);
 }
 
-/* So that drawing ends: both parts are found often enough. */
-static bool check_part(const char *op, const grd_data *data)
-{
-    int64_t s[2 * MAX_CONTEXT];
-    for (uint64_t row = 0; row < 16; row++) {
-        grdi_stream stream = { .key = data->seed, .row = row };
-        if (!draw(data, &stream, s, TRIES))
-            return grdi_fail(GRD_ERROR_ARGUMENT, op,
-                             "%s: with length %lld there are too few sequences to keep some unseen",
-                             data->task->name, (long long)data->length);
-    }
-    return true;
-}
-
 static void digest_task(grd_data *data)
 {
     char definition[128];
@@ -303,7 +285,7 @@ static grd_data *make(const char *op, const grdi_task *task, int64_t length,
     data->seed = options->seed;
     snprintf(data->source, sizeof data->source, "%s", task->name);
     digest_task(data);
-    return check_part(op, data) ? data : NULL;
+    return data;
 }
 
 grd_data *grd_data_task(const char *name, const grd_task_options *options)

@@ -2,6 +2,9 @@
  * all. */
 #include "nn/archive.h"
 
+#include "tests/nn/expect.h"
+#include "tests/nn/scratch.h"
+
 #include <criterion/criterion.h>
 #include <gradus/gradus.h>
 #include <stdlib.h>
@@ -11,12 +14,14 @@ static grd_scope *scope;
 
 static void begin(void)
 {
+    scratch_begin();
     scope = grd_scope_begin();
 }
 
 static void end(void)
 {
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
+    scratch_end();
 }
 
 TestSuite(archive, .init = begin, .fini = end);
@@ -107,4 +112,28 @@ Test(archive, missing_names_are_told)
     cr_assert_str_eq(grd_error_message(),
                      "test: sample.h5: holds no real value optimizer/adam/beta2");
     cr_assert_eq(grd_error_take(), GRD_ERROR_FORMAT);
+}
+
+Test(archive, files_are_written_and_read)
+{
+    grdi_archive *a = grdi_archive_create("test", scratch_path("result.h5"));
+    grdi_put_integer(a, "answer", 42);
+    cr_assert(grdi_archive_write(a), "%s", grd_error_message());
+    const grdi_archive *b = grdi_archive_read("test", scratch_path("result.h5"));
+    cr_assert_eq(grdi_get(b, "answer", GRDI_INTEGER)->integer, 42);
+    cr_assert_not(grdi_archive_write(NULL));
+}
+
+Test(archive, a_path_that_is_taken_is_told)
+{
+    grdi_archive *a = grdi_archive_create("test", "sample.h5");
+    grdi_put_array(a, "x", GRD_F32, &shapes[1]);
+    grdi_put_array(a, "x", GRD_F32, &shapes[1]);
+    cr_assert_null(grdi_archive_encode(a, 0));
+    expect_error(GRD_ERROR_IO, "test: sample.h5: libhdf5 cannot write x");
+    a = grdi_archive_create("test", "sample.h5");
+    grdi_put_array(a, "x", GRD_F32, &shapes[1]);
+    grdi_put_array(a, "x/y/z", GRD_F32, &shapes[1]);
+    cr_assert_null(grdi_archive_encode(a, 0));
+    expect_error(GRD_ERROR_IO, "test: sample.h5: libhdf5 cannot write x/y/z");
 }

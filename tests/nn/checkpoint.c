@@ -176,6 +176,10 @@ Test(checkpoint, another_model_is_told)
     expect_mismatch(layers(8, "bias", "weights"),
                     "of the model's parameters it lacks 1: weights (did you mean \"weight\"?), and "
                     "it holds 1 unknown: weight at ");
+    grd_module *many = grd_module_create("Many", 0, NULL);
+    for (char name[2] = "a"; *name < 'g'; ++*name)
+        grd_module_add_parameter(many, name, grd_ones(GRD_SHAPE(1)));
+    expect_mismatch(many, "it lacks 6: a, b, c, ..., and it holds 2 unknown: bias, weight at ");
     expect_mismatch(grd_module_create("Empty", 0, NULL),
                     "it lacks 0, and it holds 2 unknown: bias, weight");
 
@@ -252,6 +256,41 @@ Test(checkpoint, what_may_change_bits_is_warned_of)
     cr_assert(strstr(grd_load_warnings(), "schedule/total_steps was 100, is 17"));
     load(&(grd_checkpoint){ 0 });
     cr_assert_null(grd_load_warnings());
+}
+
+/* Writes what was read, changed. */
+static void write_back(const grdi_archive *archive)
+{
+    grdi_bytes *bytes = grdi_archive_encode(archive, GRDI_SEAL_SIZE);
+    cr_assert(bytes, "%s", grd_error_message());
+    grdi_seal(bytes);
+    scratch_write("run.h5", bytes->data, bytes->size);
+}
+
+Test(checkpoint, another_machine_is_warned_of_and_a_broken_state_refused)
+{
+    run r = run_create(1);
+    const grd_checkpoint all = run_checkpoint(&r);
+    save(&all);
+    grdi_archive *archive = grdi_checkpoint_read("test", path);
+    grdi_value *core = (grdi_value *)grdi_get(archive, "environment/blas_core", GRDI_TEXT);
+    memset(core->text, 'x', core->bytes);
+    write_back(archive);
+    load(&all);
+    cr_assert(strstr(grd_load_warnings(), "environment/blas_core was xxx"));
+
+    grdi_value *step = (grdi_value *)grdi_get(archive, "step", GRDI_INTEGER);
+    step->integer = -1;
+    write_back(archive);
+    cr_assert_eq(grd_load(path, &all), GRD_ERROR_FORMAT);
+    expect_error(GRD_ERROR_FORMAT, "run.h5: step is negative");
+    step->integer = 1;
+    archive->count -= 4; /* from within the tokenizer's and the loader's */
+    grdi_value *steps = (grdi_value *)grdi_get(archive, "optimizer/v/out/steps", GRDI_INTEGER);
+    memcpy(steps->path + strlen(steps->path) - 5, "ships", 5);
+    write_back(archive);
+    cr_assert_eq(grd_load(path, &all), GRD_ERROR_FORMAT);
+    expect_error(GRD_ERROR_FORMAT, "run.h5: holds no integer optimizer/v/out/steps");
 }
 
 Test(checkpoint, nothing_is_saved_or_loaded_after_an_error)

@@ -213,6 +213,22 @@ Test(data, training_and_validation_never_meet)
     cr_assert(kept > 900 && kept < 1100 && seen + kept > 9990, "%d", kept);
 }
 
+Test(data, the_shortest_and_longest_sequences_do)
+{
+    static const struct {
+        const char *name;
+        int64_t shortest, longest;
+    } ends[] = { { "copy", 2, 500 }, { "reverse", 2, 1000 }, { "sort", 2, 500 },
+                 { "add", 1, 300 },  { "recall", 2, 16 },    { "induction", 5, 26 } };
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        for (int part = GRD_TRAIN; part <= GRD_VALIDATION; part++)
+            for (int n = 0; n < 50; n++) {
+                fetch(task(ends[i].name, (grd_part)part, 4, ends[i].shortest, 1), n);
+                if (n < 2)
+                    fetch(task(ends[i].name, (grd_part)part, 3, ends[i].longest, 1), n);
+            }
+}
+
 Test(data, periods_take_every_length)
 {
     const grd_data *data = task("induction", GRD_TRAIN, 64, 0, 1);
@@ -242,6 +258,8 @@ Test(data, bad_tasks_are_told)
     expect_error(GRD_ERROR_ARGUMENT, "copy: length must be 2 to 500, not 1");
     cr_assert_null(grd_data_task("copy", &huge));
     expect_error(GRD_ERROR_ARGUMENT, "a batch of 9223372036854775807 x 24 tokens is too large");
+    cr_assert_null(grd_data_task("copy", &(grd_task_options){ .part = (grd_part)2 }));
+    expect_error(GRD_ERROR_ARGUMENT, "data_task: there is no part 2");
     cr_assert_null(grd_data_task(NULL, &none));
     expect_error(GRD_ERROR_ARGUMENT, "data_task: an argument is NULL");
 

@@ -352,6 +352,47 @@ Test(faults, what_is_written_is_read_back)
     cr_assert_eq(grd_scope_end(scope), GRD_OK);
 }
 
+static long lie;
+
+static int lying_fstat(int file, struct stat *status)
+{
+    const int result = fstat(file, status);
+    status->st_size += lie;
+    return result;
+}
+
+static ssize_t no_write(int file, const void *data, size_t size)
+{
+    (void)file, (void)data, (void)size;
+    return 0;
+}
+
+static ssize_t no_read_back(int file, void *data, size_t size)
+{
+    (void)file, (void)data, (void)size;
+    return 0;
+}
+
+Test(faults, files_that_change_or_take_nothing_are_told)
+{
+    grd_scope *scope = grd_scope_begin();
+    scratch_write("file", "0123456789", 10);
+    grdi_system_calls.fstat = lying_fstat;
+    for (lie = -1; lie < 2; lie += 2) {
+        cr_assert_null(grdi_file_read("test", scratch_path("file"), 100));
+        expect_error(GRD_ERROR_IO, "file: changed its size while it was read");
+    }
+    grdi_system_calls.write = no_write;
+    cr_assert_not(grdi_file_write("test", scratch_path("file"), "x", 1));
+    expect_error(GRD_ERROR_IO, "file: cannot write: ");
+    grdi_system_calls.write = real_calls.write;
+    grdi_system_calls.read = no_read_back;
+    cr_assert_not(grdi_file_write("test", scratch_path("file"), "x", 1));
+    expect_error(GRD_ERROR_IO, "does not hold what was written to it");
+    cr_assert_eq(scratch_files(), 1);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
 /* ---- What the file is, and stays ---- */
 
 static mode_t mode_of(const char *name)
@@ -413,6 +454,10 @@ Test(faults, impossible_targets_are_told)
     expect_error(GRD_ERROR_IO, "no/folder: cannot create a temporary beside it: No such file");
     cr_assert_not(grdi_file_write("test", scratch_path(""), "x", 1));
     expect_error(GRD_ERROR_IO, "not a regular file");
+    cr_assert_not(grdi_file_write("test", scratch_path("none/"), "x", 1));
+    expect_error(GRD_ERROR_IO, "none/: names no file");
+    cr_assert_not(grdi_file_write("test", "/dev/null/x", "x", 1));
+    expect_error(GRD_ERROR_IO, "/dev/null/x: cannot write: Not a directory");
     cr_assert_not(grdi_file_write("test", "/dev/null", "x", 1));
     expect_error(GRD_ERROR_IO, "/dev/null: not a regular file");
     cr_assert_eq(mkfifo(scratch_path("pipe"), 0600), 0);
@@ -476,6 +521,45 @@ Test(faults, memory_runs_out_at_every_allocation_of_a_load)
         cr_assert(status == GRD_OK || status == GRD_ERROR_MEMORY, "allocation %ld: %s", n,
                   grd_error_message());
         cr_assert(run_equal(&target, status == GRD_OK ? &saved : &same), "allocation %ld", n);
+    }
+    cr_assert_gt(n, 50);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+    cr_assert_eq(memory.live, 0);
+}
+
+/* Data, tokenizers, batches and safetensors. */
+static grd_status make_and_exchange(grd_module *model)
+{
+    const char *weights = scratch_path("weights"), *text = scratch_path("text");
+    grd_scope *scope = grd_scope_begin();
+    const grd_text_options options = { .batch_size = 2, .context = 4 };
+    (void)!grd_encode(grd_tokenizer_bytes(), "bytes");
+    grd_batch_at(grd_data_text(text, &options), 0);
+    grd_batch_at(grd_data_task("sort", &(grd_task_options){ .batch_size = 2 }), 0);
+    (void)!grd_export_safetensors(weights, model);
+    (void)!grd_import_safetensors(weights, model);
+    return grd_scope_end(scope);
+}
+
+Test(faults, memory_runs_out_at_every_allocation_of_data_and_exchange)
+{
+    count_with(&memory, true);
+    grd_scope *scope = grd_scope_begin();
+    run r = run_create(1), same = run_create(1);
+    scratch_write("text", "some text that is long enough for a window", 42);
+    cr_assert_eq(make_and_exchange(r.model), GRD_OK, "%s", grd_error_message());
+    const long live = memory.live;
+    long n = 0;
+    for (grd_status status = GRD_ERROR_MEMORY; status != GRD_OK;) {
+        memory.asked = 0;
+        memory.fail_at = ++n;
+        status = make_and_exchange(r.model);
+        memory.fail_at = 0;
+        cr_assert_eq(memory.live, live, "allocation %ld", n);
+        cr_assert_eq(grd_error_take(), status);
+        cr_assert(status == GRD_OK || status == GRD_ERROR_MEMORY, "allocation %ld: %s", n,
+                  grd_error_message());
+        cr_assert(run_equal(&r, &same));
     }
     cr_assert_gt(n, 50);
     cr_assert_eq(grd_scope_end(scope), GRD_OK);

@@ -172,6 +172,12 @@ Test(safetensors, what_the_format_forbids_is_refused)
     write_file("{\"y\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8);
     expect_refused(GRD_ERROR_MISMATCH,
                    "it lacks 1: x (did you mean \"y\"?), and it holds 1 unknown");
+    write_file("{\"x\":{\"dtype\":\"BOOL\",\"shape\":[8],\"data_offsets\":[0,8]}}", 8);
+    char file[256];
+    const long size = scratch_read("model.safetensors", file, sizeof file);
+    file[size - 1] = 2;
+    scratch_write("model.safetensors", file, (size_t)size);
+    expect_refused(GRD_ERROR_FORMAT, "x: a bool is neither true nor false");
     write_file(X("[1]", "[0,4]"), 4);
     expect_refused(GRD_ERROR_MISMATCH, "model.safetensors: x: found [1], expected [2]");
 }

@@ -101,4 +101,6 @@ Test(tokenizer, bad_text_is_told)
                  "knows at ");
     cr_assert_null(grd_encode(t, "a\xff"));
     expect_error(GRD_ERROR_ARGUMENT, "encode: byte 1, 0xff, is not UTF-8 text");
+    cr_assert_null(grd_encode(NULL, "a"));
+    expect_error(GRD_ERROR_ARGUMENT, "encode: an argument is NULL");
 }
