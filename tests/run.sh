@@ -68,7 +68,7 @@ else
     CC=clang CXX=clang++ stage clang '-Dbuildtype=debugoptimized -Db_lto=false -Dwerror=true' \
         '--suite quick'
     CFLAGS=-fno-sanitize-recover=all stage asan "$sanitizers -Db_sanitize=address,undefined" \
-        '--no-suite once --no-suite long --timeout-multiplier 4'
+        '--no-suite once --no-suite long --no-suite sets --timeout-multiplier 4'
     stage tsan "$sanitizers -Db_sanitize=thread -Dtests=threads" \
         '--suite threads --timeout-multiplier 4'
 fi
