@@ -4,7 +4,7 @@
 
 static const char op[] = "generate";
 
-static const int64_t MOST = (int64_t)1 << 40; /* tokens, so that bytes do not overflow */
+static const int64_t most_tokens = (int64_t)1 << 40; /* so that bytes do not overflow */
 
 /* What has been said so far: the prompt, then what was generated. */
 typedef struct text {
@@ -20,9 +20,9 @@ static bool check(const grd_tensor *prompt, int64_t count, const grd_rng *rng,
         return grdi_fail(GRD_ERROR_ARGUMENT, op,
                          "prompt is %s of %s, expected i64 (T) with at least one token",
                          grdi_dtype_name(grd_tensor_dtype(prompt)), grdi_size_text(prompt).chars);
-    if (count < 0 || count > MOST)
+    if (count < 0 || count > most_tokens)
         return grdi_fail(GRD_ERROR_ARGUMENT, op, "count is %lld, expected 0 to %lld",
-                         (long long)count, (long long)MOST);
+                         (long long)count, (long long)most_tokens);
     if (!(o->temperature >= 0) || isinf(o->temperature))
         return grdi_fail(GRD_ERROR_ARGUMENT, op, "temperature is %g, expected 0 or more",
                          o->temperature);

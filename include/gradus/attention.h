@@ -9,7 +9,12 @@
 extern "C" {
 #endif
 
-/* ---- Masks: each says in its name what it means. All given apply together. ---- */
+/* ---- Masks: each says in its name what it means. All given apply together. ----
+ *
+ * A query whose row is left with no key gets output 0, weights 0 and no gradient. What stands in a
+ * pair that is left out reaches neither outputs nor gradients, be it NaN; what stands in a visible
+ * one does. Checked before anything is computed; the error names the mask, its shape, what was
+ * expected and what it was probably meant for. */
 
 /* Where query i's diagonal lies among the keys. */
 typedef enum grd_align {
@@ -22,34 +27,42 @@ typedef enum grd_align {
 
 typedef struct grd_mask {
     bool causal; /* no key right of the diagonal */
-    /* Only keys from diagonal - left to diagonal + right; unset: unlimited. */
+    /* Only keys from diagonal - left to diagonal + right, each 0 or more; unset: unlimited. */
     grd_maybe_int window_left, window_right;
-    grd_align align;
-    int64_t offset; /* may be negative; only with GRD_ALIGN_OFFSET */
-    /* Broadcastable to (B, H, L, S) whatever the layout of the inputs; unbatched (H, L, S). */
-    const grd_tensor *additive;    /* floating, added to the scores, gets a gradient */
-    const grd_tensor *attend;      /* bool, true takes part (torch: SDPA's bool mask) */
-    const grd_tensor *ignore;      /* bool, true is left out (torch: MultiheadAttention's) */
+    grd_align align; /* of causal and windows; must be stated if L != S */
+    int64_t offset;  /* may be negative; only with GRD_ALIGN_OFFSET */
+    /* Broadcastable to (B, H, L, S) whatever the layout of the inputs, any strides; unbatched
+     * (H, L, S) or (1, H, L, S). */
+    const grd_tensor *additive; /* the query's type, added to the scores; -inf leaves a key out;
+                                 * gets a gradient */
+    const grd_tensor *attend;   /* bool, true takes part (torch: SDPA's bool mask) */
+    const grd_tensor *ignore;   /* bool, true is left out (torch: MultiheadAttention's) */
+    /* Of each sample; without a batch (S) and [] do as well. */
     const grd_tensor *key_ignore;  /* bool (B, S): torch's key_padding_mask */
-    const grd_tensor *key_lengths; /* i64 (B): keys at or past it are left out */
+    const grd_tensor *key_lengths; /* i64 (B), 0 to S: keys at or past it are left out */
 } grd_mask;
 
-/* Which weights are wanted. Asking changes neither output nor gradients. A row that sees no key
- * is 0. */
+/* Which weights are wanted: none, the mean over heads, or each head's. Asking changes neither
+ * output nor gradients, and costs L x S in memory. */
 typedef enum grd_weights { GRD_NO_WEIGHTS, GRD_AVERAGED, GRD_PER_HEAD } grd_weights;
 
 /* What attention returns. On failure output is NULL; the others are NULL also where they were not
  * asked for. */
 typedef struct grd_attention {
     grd_tensor *output;
-    grd_tensor *weights;         /* before dropout: (B, L, S') averaged or (B, H, L, S') */
-    grd_tensor *dropped_weights; /* after dropout */
-    grd_tensor *logsumexp;       /* (B, H, L) */
+    /* Before dropout, so that rows sum to 1: (B, L, S') averaged, (B, H, L, S') per head, where S'
+     * counts appended keys too. Differentiable, as all results are. */
+    grd_tensor *weights;
+    grd_tensor *dropped_weights; /* after dropout; averaged if `weights` is, else per head */
+    grd_tensor *logsumexp;       /* (B, H, L) of the scores; -inf where no key is seen */
 } grd_attention;
 
 /* ---- The four parts ---- */
 
-/* 1. Projections. packed: in_proj_weight (3E, E); else q, k, v_proj_weight. bias (3E) or NULL. */
+/* 1. Projections: query (..., E), key (..., kdim), value (..., vdim) -> (..., E) each. Packed:
+ * in_proj_weight (3E, E), rows of query, key, value, for inputs of one size; else q_proj_weight
+ * (E, E), k_proj_weight (E, kdim), v_proj_weight (E, vdim). in_proj_bias (3E) or NULL. The same
+ * tensor three times is projected by one product, of which the results are views. */
 typedef struct grd_qkv {
     grd_tensor *query, *key, *value;
 } grd_qkv;
@@ -58,22 +71,27 @@ typedef struct grd_in_projection {
 } grd_in_projection;
 GRD_API grd_qkv grd_project_qkv(const grd_tensor *query, const grd_tensor *key,
                                 const grd_tensor *value, const grd_in_projection *parameters);
-/* 2. (B, T, E) -> (B, H, T, E / H); 4. back again, before the output projection (grd_linear). */
+/* 2. (..., T, E) -> (..., H, T, E / H), a view where x's strides allow it; num_heads divides E.
+ * 4. Back again, before the output projection (grd_linear). */
 GRD_NEW grd_tensor *grd_split_heads(const grd_tensor *x, int64_t num_heads);
 GRD_NEW grd_tensor *grd_merge_heads(const grd_tensor *x);
 
-/* 3. Scaled dot product attention. */
+/* 3. Scaled dot product attention:
+ * softmax(scale query key^T, capped, + additive, over what masks leave) value. */
 typedef struct grd_sdpa_options {
     grd_mask mask;
     grd_maybe_real scale; /* unset: 1 / sqrt(D) */
-    double softcap;       /* 0: none */
-    double dropout;       /* applied whenever > 0, then rng is needed */
+    double softcap;       /* scores become softcap tanh(scores / softcap); 0: none */
+    double dropout;       /* of the weights, applied whenever > 0; then rng is needed */
     grd_rng *rng;
     grd_weights weights;
     bool dropped_weights, logsumexp; /* wanted too */
 } grd_sdpa_options;
-/* query (..., Hq, L, D), key (..., H, S, D), value (..., H, S, Dv), Hq a multiple of H -> output
- * (..., Hq, L, Dv). */
+/* query (..., Hq, L, D), key (..., H, S, D), value (..., H, S, Dv), Hq a multiple of H: query heads
+ * that follow each other share a head of the keys -> output (..., Hq, L, Dv), whose heads may lie
+ * side by side in memory, as grd_merge_heads wants them. One floating type and device, any strides.
+ * Differentiable again and again. In f32, where nothing but the output needs the weights, they are
+ * never in memory; then saves query, key, value, output and L numbers a head, else the weights. */
 GRD_API grd_attention grd_sdpa(const grd_tensor *query, const grd_tensor *key,
                                const grd_tensor *value, const grd_sdpa_options *options);
 
@@ -93,6 +111,9 @@ typedef struct grd_mha_options {
     double dropout;
     bool no_bias, add_bias_kv, add_zero_attn;
 } grd_mha_options;
+/* Parameters, torch's names, shapes and initial values: in_proj_weight (3E, E), or q_proj_weight
+ * (E, E), k_proj_weight (E, kdim) and v_proj_weight (E, vdim) where sizes differ; in_proj_bias
+ * (3E); bias_k and bias_v (1, 1, E); out_proj.weight (E, E), out_proj.bias (E). */
 GRD_NEW grd_module *grd_mha_create(grd_rng *rng, const grd_mha_options *options);
 
 typedef struct grd_mha_args {
@@ -100,10 +121,16 @@ typedef struct grd_mha_args {
     grd_weights weights;
     bool dropped_weights, logsumexp;
 } grd_mha_args;
+/* query (B, L, E), key (B, S, kdim), value (B, S, vdim) -> output (B, L, E), in the module's
+ * layout; give one tensor three times for self-attention. Masks and weights are of (B, H, L, S) in
+ * every layout, without B if unbatched. Keys that add_bias_kv and add_zero_attn append are seen by
+ * every query whatever masks say. Weights are dropped as grd_module_train and _eval say. args NULL:
+ * no mask, output only. */
 GRD_API grd_attention grd_mha_forward(grd_module *self, const grd_tensor *query,
                                       const grd_tensor *key, const grd_tensor *value,
                                       const grd_mha_args *args);
-/* in_proj_weight <-> q, k, v_proj_weight, in place; kdim == vdim == embed_dim. */
+/* in_proj_weight <-> q, k, v_proj_weight, in place; kdim == vdim == embed_dim. New parameters: an
+ * optimizer made before holds the old ones. Nothing happens where it is so already. */
 GRD_API grd_status grd_mha_pack(grd_module *self);
 GRD_API grd_status grd_mha_unpack(grd_module *self);
 
@@ -123,9 +150,12 @@ typedef struct grd_encoder_layer_options {
     double norm_eps; /* 0: 1e-5 */
     bool norm_first, no_bias;
 } grd_encoder_layer_options;
-/* (B, T, E) -> (B, T, E) */
+/* torch.nn.TransformerEncoderLayer, batch first: self_attn, linear1, linear2, norm1, norm2. Dropout
+ * of the weights, within the feed-forward and after both parts. */
 GRD_NEW grd_module *grd_encoder_layer_create(grd_rng *rng,
                                              const grd_encoder_layer_options *options);
+/* (B, T, E) -> output (B, T, E), and what args ask for of its attention. grd_forward(layer, x) does
+ * without args. */
 GRD_API grd_attention grd_encoder_layer_forward(grd_module *self, const grd_tensor *x,
                                                 const grd_mha_args *args);
 
@@ -138,9 +168,13 @@ typedef struct grd_transformer_options {
     grd_activation activation;
     bool norm_first, no_bias, tied;
 } grd_transformer_options;
-/* Names: token_embedding, position_embedding, blocks.N.*, norm, head. */
+/* Names: token_embedding, position_embedding, blocks.N.*, norm, head (none if tied). Matrices start
+ * normal with deviation 0.02, those that end a residual branch with 0.02 / sqrt(2 num_layers);
+ * biases 0. dropout also of the embeddings' sum. */
 GRD_NEW grd_module *grd_transformer_create(grd_rng *rng, const grd_transformer_options *options);
-/* The options as JSON, as checkpoints hold them; for programs in other languages. */
+/* The options as JSON, as checkpoints hold them; for programs in other languages. Members are named
+ * as above, enums in lower case: {"vocab_size": 64, ..., "direction": "causal", "activation":
+ * "gelu_tanh", "tied": true}. One that is not known is an error with the nearest name. */
 GRD_NEW grd_module *grd_transformer_create_json(grd_rng *rng, const char *json);
 
 typedef struct grd_transformer_output {
@@ -148,7 +182,8 @@ typedef struct grd_transformer_output {
     int64_t num_layers;
     const grd_attention *layers; /* of each layer, as asked for; the scope's */
 } grd_transformer_output;
-/* tokens i64 (B, T). args may be NULL; its mask is added to the model's direction.
+/* tokens i64 (B, T), each below vocab_size, T at most context. args may be NULL; its mask is added
+ * to the model's direction.
  * grd_forward(model, tokens) gives the logits alone. */
 GRD_API grd_transformer_output grd_transformer_forward(grd_module *model, const grd_tensor *tokens,
                                                        const grd_mha_args *args);
@@ -159,8 +194,9 @@ typedef struct grd_generate_options {
     bool (*on_token)(int64_t token, void *user); /* false stops */
     void *user;
 } grd_generate_options;
-/* Continues prompt i64 (T) by up to count tokens; rng may be NULL at temperature 0.
- * Returns the new tokens, i64. */
+/* Continues prompt i64 (T), T >= 1, by up to count tokens; rng may be NULL at temperature 0. The
+ * model sees the last `context` tokens. Returns the new tokens, i64; the one at which on_token
+ * stopped is the last. Records nothing. */
 GRD_NEW grd_tensor *grd_generate(grd_module *model, const grd_tensor *prompt, int64_t count,
                                  grd_rng *rng, const grd_generate_options *options);
 
