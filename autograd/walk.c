@@ -161,9 +161,13 @@ static grd_tensor *undo_broadcast(grd_tensor *dx, const grd_shape *shape)
     return added > 0 ? grd_reshape(dx, *shape) : dx;
 }
 
-/* dx in the input's shape, or an error: a derivative may return any shape by mistake. */
-static grd_tensor *fitted(grd_tensor *dx, const grd_shape *shape, const char *op)
+/* dx as a gradient of `input`, or an error: a derivative may return anything by mistake. */
+static grd_tensor *fitted(grd_tensor *dx, const grdi_node *input, const char *op)
 {
+    const grd_shape *shape = &input->shape;
+    if (dx && dx->array.dtype != input->dtype)
+        return grdi_fail(GRD_ERROR_GRAPH, op, "its derivative gave %s for an input of %s",
+                         grdi_dtype_name(dx->array.dtype), grdi_dtype_name(input->dtype));
     if (!dx || grdi_has_shape(&dx->array, shape))
         return dx;
     grd_tensor *fit = undo_broadcast(dx, shape);
@@ -201,7 +205,7 @@ static bool fail_at(const grdi_node *node)
 static bool add_input_gradient(grdi_visit *v, int i, grd_tensor **dx)
 {
     const char *op = v->node->op;
-    *dx = fitted(*dx, &v->node->inputs[i]->shape, op);
+    *dx = fitted(*dx, v->node->inputs[i], op);
     if (!*dx)
         return grdi_fail(GRD_ERROR_GRAPH, op, "gradient %d is missing", i);
     if (grdi_checks_values()) {

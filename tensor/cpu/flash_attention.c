@@ -22,6 +22,12 @@ static int64_t at2(const grdi_array *x, int64_t b, int64_t h)
     return b * x->dim[0].stride + h * x->dim[1].stride;
 }
 
+/* The first row of a head; NULL where there is no memory. */
+static float *row_at(const grdi_array *x, int64_t b, int64_t h)
+{
+    return x->data ? (float *)x->data + at2(x, b, h) : NULL;
+}
+
 static int64_t group_of(const call *c)
 {
     return c->query->dim[1].size / c->key->dim[1].size;
@@ -66,9 +72,9 @@ static grdi_head head_of(const call *c, int64_t b, int64_t h)
     const grdi_pairs pairs = grdi_pairs_of(c->how, c->query, c->key, b, h);
     const int64_t of_key = h / group_of(c);
     return (grdi_head){
-        .query = (const float *)c->query->data + at2(c->query, b, h),
-        .key = (const float *)c->key->data + at2(c->key, b, of_key),
-        .value = (const float *)c->value->data + at2(c->value, b, of_key),
+        .query = row_at(c->query, b, h),
+        .key = row_at(c->key, b, of_key),
+        .value = row_at(c->value, b, of_key),
         .query_row = c->query->dim[2].stride,
         .key_row = c->key->dim[2].stride,
         .value_row = c->value->dim[2].stride,
@@ -119,8 +125,8 @@ static grd_status forward_item(const call *c, int64_t head, int64_t first, int64
     const int64_t heads = c->query->dim[1].size, b = head / heads, h = head % heads;
     if (c->query->dtype == GRD_F32) {
         const grdi_head in = head_of(c, b, h);
-        float *output = (float *)c->output->data + at2(c->output, b, h);
-        float *logsumexp = (float *)c->logsumexp->data + at2(c->logsumexp, b, h);
+        float *output = row_at(c->output, b, h);
+        float *logsumexp = row_at(c->logsumexp, b, h);
         if (c->finite[b * c->key->dim[1].size + h / group_of(c)] &&
             rows_finite(c, in.query + first * in.query_row, in.query_row, last - first, in.size) &&
             c->loops->flash_attention_f32(&in, first, last, output, c->output->dim[2].stride,
@@ -212,14 +218,14 @@ static grdi_head_gradient gradient_of(const call *c, int64_t b, int64_t h)
     const grdi_flash_gradient *g = c->gradient;
     const int64_t of_key = h / group_of(c);
     return (grdi_head_gradient){
-        .output = (const float *)g->output->data + at2(g->output, b, h),
-        .doutput = (const float *)g->doutput->data + at2(g->doutput, b, h),
-        .logsumexp = (const float *)g->logsumexp->data + at2(g->logsumexp, b, h),
+        .output = row_at(g->output, b, h),
+        .doutput = row_at(g->doutput, b, h),
+        .logsumexp = row_at(g->logsumexp, b, h),
         .output_row = g->output->dim[2].stride,
         .doutput_row = g->doutput->dim[2].stride,
-        .dquery = (float *)g->dquery->data + at2(g->dquery, b, h),
-        .dkey = (float *)g->dkey->data + at2(g->dkey, b, of_key),
-        .dvalue = (float *)g->dvalue->data + at2(g->dvalue, b, of_key),
+        .dquery = row_at(g->dquery, b, h),
+        .dkey = row_at(g->dkey, b, of_key),
+        .dvalue = row_at(g->dvalue, b, of_key),
         .dquery_row = g->dquery->dim[2].stride,
         .dkey_row = g->dkey->dim[2].stride,
         .dvalue_row = g->dvalue->dim[2].stride,

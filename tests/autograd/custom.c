@@ -230,3 +230,20 @@ Test(custom, limits)
     grd_error_take();
     cr_assert_eq(grd_scope_end(scope), GRD_OK);
 }
+
+static void f64_backward(const grd_call *call, const grd_tensor *dy, grd_tensor **din)
+{
+    (void)call;
+    din[0] = grd_cast(dy, GRD_F64);
+}
+
+Test(custom, a_gradient_of_another_dtype_is_an_error)
+{
+    static const grd_custom_op op = { "to_f64", same, f64_backward, 0 };
+    grd_scope *scope = grd_scope_begin();
+    grd_tensor *x = grd_require_grad(grd_scalar(3));
+    cr_assert_eq(grd_backward(grd_custom(&op, GRD_LIST(x), NULL)), GRD_ERROR_GRAPH);
+    expect_message("to_f64: its derivative gave f64 for an input of f32 (in backward of to_f64, ");
+    grd_error_take();
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
