@@ -6,7 +6,7 @@
 void GRDI_LOOP(dropout_f32)(int64_t n, float *y, const float *x, const uint32_t *words,
                             uint32_t dropped, float scale)
 {
-#pragma GCC ivdep
+    GRDI_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
         const float scaled = x[i] * scale;
         uint32_t bits;
