@@ -291,6 +291,7 @@ Test(checkpoint, another_machine_is_warned_of_and_a_broken_state_refused)
     write_back(archive);
     cr_assert_eq(grd_load(path, &all), GRD_ERROR_FORMAT);
     expect_error(GRD_ERROR_FORMAT, "run.h5: holds no integer optimizer/v/out/steps");
+    archive->count += 4; /* to be freed */
 }
 
 Test(checkpoint, nothing_is_saved_or_loaded_after_an_error)
