@@ -154,13 +154,15 @@ static grd_tensor *composed_packed(grdi_flash_call *call, const grd_tensor *pack
     static const bool wants[] = { true, true, true };
     const grd_shape shape = grd_tensor_shape(packed);
     const grd_shape rows = GRD_SHAPE(shape.size[0], shape.size[1], shape.size[2] / 3);
-    grd_tensor *dx[3];
+    grd_tensor *dx[3] = { NULL };
     call->query = part(packed, QUERY, heads);
     call->key = part(packed, KEY, heads);
     call->value = part(packed, VALUE, heads);
     if (grdi_latched())
         return NULL;
     composed(call, dy, wants, dx);
+    if (grdi_latched())
+        return NULL;
     for (int i = 0; i < 3; i++)
         dx[i] = grd_reshape(grd_transpose(dx[i], 1, 2), rows);
     return grd_cat(GRD_LIST(dx[QUERY], dx[KEY], dx[VALUE]), 2);
@@ -191,7 +193,7 @@ static void packed_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
     const grd_tensor *packed = grdi_saved(node, 0), *output = grdi_saved_output(node);
     const grd_tensor *logsumexp = grdi_saved_extra(node, 0);
     const int64_t heads = grd_tensor_size(dy, 1);
-    if (!saved_masks(node, &call))
+    if (grdi_latched() || !saved_masks(node, &call))
         return;
     if (grdi_recording())
         dx[0] = composed_packed(&call, packed, heads, dy);

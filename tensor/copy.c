@@ -64,6 +64,8 @@ grd_tensor *grdi_contiguous(const grd_tensor *x)
 
 grd_tensor *grdi_place(const grd_tensor *x, const grd_shape *shape, const grdi_range *range)
 {
+    if (!x)
+        return grdi_fail_null("place");
     grd_tensor *y = grdi_full("place", shape, 0, x->array.dtype, grdi_device(x));
     if (!y)
         return NULL;

@@ -53,6 +53,8 @@ grd_tensor *grdi_flash_attention(const grdi_flash_call *call, grd_tensor **logsu
 {
     static const char op[] = "flash_attention";
     grdi_flash_call c = *call;
+    if (!c.query || !c.key || !c.value)
+        return grdi_fail_null(op);
     c.query = with_rows(c.query);
     c.key = with_rows(c.key);
     c.value = with_rows(c.value);

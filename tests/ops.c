@@ -1,4 +1,5 @@
 /* Every row of the table of op cases, in every way that a test can hold for all ops. */
+#include "tests/counter.h"
 #include "tests/fake_device.h"
 #include "tests/op_cases.h"
 
@@ -210,6 +211,66 @@ Test(ops, gradgradcheck)
 {
     check_all(grd_gradgradcheck, NULL, false);
     check_all(grd_gradgradcheck, NULL, true);
+}
+
+/* The op and, where it has gradients, a walk and a second one through the first. */
+static void use_twice(const op_case *c, const setting *s, grd_list varied)
+{
+    const grd_grad_options how = { .create_graph = true, .allow_unused = true };
+    grd_tensor *dx[MAX_INPUTS] = { NULL }, *sum = NULL;
+    const grd_tensor *y = run_case(varied.at, (void *)s);
+    if (c->no_derivative || !grd_tensor_requires_grad(y))
+        return;
+    grd_grad(GRD_LIST(grd_sum(y)), varied, &how, dx);
+    for (int64_t i = 0; i < varied.count; i++)
+        if (grd_tensor_requires_grad(dx[i]))
+            sum = sum ? grd_add(sum, grd_sum(dx[i])) : grd_sum(dx[i]);
+    if (sum)
+        grd_backward(sum);
+}
+
+/* The same with memory running out at the nth allocation after the inputs' (0: never). Gives how
+ * many there were. */
+static grd_status use_failing(const op_case *c, counter *memory, long n)
+{
+    static plain plains[MAX_INPUTS];
+    const grd_tensor *x[MAX_INPUTS], *real[MAX_INPUTS];
+    const setting s = { c, false, x };
+    *memory = (counter){ 0 };
+    count_with(memory, true);
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
+    make_inputs(c, plains, x, GRD_F64, false);
+    const grd_list varied = real_inputs(c, x, real);
+    for (int64_t i = 0; i < varied.count && !c->no_derivative; i++)
+        real[i] = grd_require_grad((grd_tensor *)real[i]);
+    const long before = memory->asked;
+    memory->fail_at = n ? before + n : 0;
+    use_twice(c, &s, varied);
+    const grd_status status = grd_scope_end(scope);
+    memory->asked -= before;
+    grd_error_take();
+    return status;
+}
+
+static void fail_everywhere(const op_case *c)
+{
+    counter memory;
+    cr_assert_eq(use_failing(c, &memory, 0), GRD_OK, "%s: %s", c->name, grd_error_message());
+    cr_assert_eq(memory.live, 0, "%s: %ld blocks leaked", c->name, memory.live);
+    const long needed = memory.asked;
+    for (long n = 1; n <= needed; n++) {
+        cr_assert_eq(use_failing(c, &memory, n), GRD_ERROR_MEMORY, "%s: allocation %ld: %s",
+                     c->name, n, grd_error_message());
+        cr_assert_eq(memory.live, 0, "%s: allocation %ld: %ld blocks leaked", c->name, n,
+                     memory.live);
+    }
+}
+
+Test(ops, fail_cleanly_at_every_allocation)
+{
+    for (int f = 0; f < op_family_count; f++)
+        for (int i = 0; i < op_families[f]->count; i++)
+            fail_everywhere(&op_families[f]->cases[i]);
 }
 
 static void expect_refused(const bad_case *bad)

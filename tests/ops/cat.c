@@ -108,7 +108,7 @@ static grd_tensor *run_roll(const grd_tensor *const x[])
 
 static grd_tensor *run_roll_around(const grd_tensor *const x[])
 {
-    const int64_t size = grd_tensor_size(x[0], 1);
+    const int64_t size = x[0] ? grd_tensor_size(x[0], 1) : 1;
     return grd_roll(x[0], INT64_MIN - INT64_MIN % size - 1 + size, 1);
 }
 
