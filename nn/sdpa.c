@@ -17,11 +17,6 @@ static bool check_kind(const char *op, const char *name, const grd_tensor *query
     return true;
 }
 
-static bool is_floating(grd_dtype dtype)
-{
-    return dtype != GRD_I64 && dtype != GRD_BOOL;
-}
-
 /* The sizes before (H, L, D) of x are those of the query. */
 static bool check_batch(const char *op, const char *name, const grd_tensor *query,
                         const grd_tensor *x)
@@ -96,7 +91,7 @@ static bool check(const grdi_sdpa_call *c)
 {
     if (!c->query || !c->key || !c->value)
         return grdi_fail_null(c->op);
-    if (!is_floating(c->query->array.dtype))
+    if (!grdi_is_floating(c->query->array.dtype))
         return grdi_fail(GRD_ERROR_DTYPE, c->op, "query is %s, expected a floating type",
                          grdi_dtype_name(c->query->array.dtype));
     return check_kind(c->op, "key", c->query, c->key) &&
