@@ -42,6 +42,10 @@ typedef struct grd_mask {
     const grd_tensor *key_lengths; /* i64 (B), 0 to S: keys at or past it are left out */
 } grd_mask;
 
+/* What a mask leaves: bool of `scores`' shape (..., H, L, S), true where query i sees key j. -inf
+ * in mask->additive hides too. NULL: no mask, all true. For looking at a mask, and for tests. */
+GRD_NEW grd_tensor *grd_mask_visible(const grd_mask *mask, grd_shape scores);
+
 /* Which weights are wanted: none, the mean over heads, or each head's. Asking changes neither
  * output nor gradients, and costs L x S in memory. */
 typedef enum grd_weights { GRD_NO_WEIGHTS, GRD_AVERAGED, GRD_PER_HEAD } grd_weights;
@@ -86,6 +90,8 @@ typedef struct grd_sdpa_options {
     grd_rng *rng;
     grd_weights weights;
     bool dropped_weights, logsumexp; /* wanted too */
+    bool strict;   /* GRD_ERROR_UNSUPPORTED, with the reason, instead of a slower kernel */
+    bool composed; /* the kernel that keeps the weights, also where a faster one could run */
 } grd_sdpa_options;
 /* query (..., Hq, L, D), key (..., H, S, D), value (..., H, S, Dv), Hq a multiple of H: query heads
  * that follow each other share a head of the keys -> output (..., Hq, L, Dv), whose heads may lie
@@ -94,6 +100,42 @@ typedef struct grd_sdpa_options {
  * never in memory; then saves query, key, value, output and L numbers a head, else the weights. */
 GRD_API grd_attention grd_sdpa(const grd_tensor *query, const grd_tensor *key,
                                const grd_tensor *value, const grd_sdpa_options *options);
+
+/* Sequences of any lengths end to end, without padding: query (total queries, Hq, D), key (total
+ * keys, H, D), value (total keys, H, Dv) -> output (total queries, Hq, Dv). Sequence b has the rows
+ * starts_q[b] to starts_q[b + 1] - 1 of the queries and starts_k[b] to starts_k[b + 1] - 1 of the
+ * keys: i64 (B + 1) each, never falling, the first 0, the last the total (cu_seqlens of
+ * FlashAttention). No query sees another sequence's keys. mask: causal, windows and align only,
+ * each within its sequence; align is to be stated if a sequence has L != S. The output alone:
+ * weights, dropped_weights and logsumexp are errors. */
+GRD_API grd_attention grd_sdpa_packed(const grd_tensor *query, const grd_tensor *key,
+                                      const grd_tensor *value, const grd_tensor *starts_q,
+                                      const grd_tensor *starts_k, const grd_sdpa_options *options);
+
+/* ---- Which kernel ----
+ *
+ * "flash" never holds L x S numbers: O(L + S) in memory, forward and backward. "composed" keeps the
+ * weights and does everything. The output comes from the fastest kernel that can; weights that are
+ * asked for are computed beside it. Differentiating a gradient again (create_graph) is composed on
+ * every path. */
+
+/* Which kernel would run, and for each faster one why not; chosen NULL if the call would fail, with
+ * the error latched. Strings are constants. */
+typedef struct grd_kernel_choice {
+    const char *chosen; /* "flash", "composed" */
+    int64_t num_refused;
+    struct {
+        const char *kernel, *reason;
+    } refused[8];
+} grd_kernel_choice;
+/* Of grd_sdpa with these arguments, in the modes of the scope; computes nothing. */
+GRD_API grd_kernel_choice grd_sdpa_explain(const grd_tensor *query, const grd_tensor *key,
+                                           const grd_tensor *value,
+                                           const grd_sdpa_options *options);
+/* Query rows that saw no key (each head's are counted) in the calls of this thread since the scope
+ * began, inner scopes included. 0 for most models: a row without a key is usually a mask gone
+ * wrong. -1: the scope is not open on this thread (GRD_ERROR_SCOPE). */
+GRD_API int64_t grd_masked_rows(const grd_scope *scope);
 
 /* ---- The module (torch.nn.MultiheadAttention) ---- */
 
@@ -116,10 +158,13 @@ typedef struct grd_mha_options {
  * (3E); bias_k and bias_v (1, 1, E); out_proj.weight (E, E), out_proj.bias (E). */
 GRD_NEW grd_module *grd_mha_create(grd_rng *rng, const grd_mha_options *options);
 
+typedef struct grd_cache grd_cache;
 typedef struct grd_mha_args {
     grd_mask mask;
     grd_weights weights;
     bool dropped_weights, logsumexp;
+    bool strict;      /* as in grd_sdpa_options */
+    grd_cache *cache; /* see grd_cache_create; NULL: none */
 } grd_mha_args;
 /* query (B, L, E), key (B, S, kdim), value (B, S, vdim) -> output (B, L, E), in the module's
  * layout; give one tensor three times for self-attention. Masks and weights are of (B, H, L, S) in
@@ -133,6 +178,22 @@ GRD_API grd_attention grd_mha_forward(grd_module *self, const grd_tensor *query,
  * optimizer made before holds the old ones. Nothing happens where it is so already. */
 GRD_API grd_status grd_mha_pack(grd_module *self);
 GRD_API grd_status grd_mha_unpack(grd_module *self);
+
+/* The choice of grd_mha_forward with these arguments. */
+GRD_API grd_kernel_choice grd_mha_explain(grd_module *self, const grd_tensor *query,
+                                          const grd_tensor *key, const grd_tensor *value,
+                                          const grd_mha_args *args);
+
+/* Keys and values that a model's attention modules have seen, so that generating a token costs one
+ * token's work: for `batch` rows of at most max_length tokens each. A call with args->cache appends
+ * its keys and values and attends to all of them, causal with the diagonal behind what was there;
+ * align stays unstated, and masks are of (B, H, L, S) with S the cached length after appending.
+ * Step by step gives what the whole sequence gives. The scope's; holds on to model. Inference only:
+ * to record through a cache is an error (GRD_ERROR_GRAPH). */
+GRD_NEW grd_cache *grd_cache_create(grd_module *model, int64_t batch, int64_t max_length);
+GRD_API int64_t grd_cache_length(const grd_cache *cache); /* 0 for NULL */
+/* Forgets what lies past length; 0: start over. */
+GRD_API grd_status grd_cache_truncate(grd_cache *cache, int64_t length);
 
 /* ---- Models ---- */
 
@@ -158,6 +219,53 @@ GRD_NEW grd_module *grd_encoder_layer_create(grd_rng *rng,
  * without args. */
 GRD_API grd_attention grd_encoder_layer_forward(grd_module *self, const grd_tensor *x,
                                                 const grd_mha_args *args);
+
+/* torch.nn.TransformerEncoder: layers.N.*, and norm where final_norm is set. */
+typedef struct grd_encoder_options {
+    grd_encoder_layer_options layer; /* of each; every layer draws its own initial values */
+    int64_t num_layers;              /* required */
+    bool final_norm; /* torch's norm=LayerNorm(embed_dim); post-norm has it inside */
+} grd_encoder_options;
+GRD_NEW grd_module *grd_encoder_create(grd_rng *rng, const grd_encoder_options *options);
+
+/* What a stack of encoder layers returns. */
+typedef struct grd_encoder_output {
+    grd_tensor *output; /* (B, T, E) */
+    int64_t num_layers;
+    const grd_attention *layers; /* of each layer, as asked for; the scope's */
+} grd_encoder_output;
+/* args go to every layer. grd_forward(encoder, x) does without. */
+GRD_API grd_encoder_output grd_encoder_forward(grd_module *self, const grd_tensor *x,
+                                               const grd_mha_args *args);
+
+/* torch.nn.TransformerDecoderLayer, batch first: self_attn, multihead_attn (over the memory),
+ * linear1, linear2, norm1, norm2, norm3. Options as an encoder layer's. */
+GRD_NEW grd_module *grd_decoder_layer_create(grd_rng *rng,
+                                             const grd_encoder_layer_options *options);
+typedef struct grd_decoder_args {
+    grd_mha_args self;  /* of x to itself: torch's tgt_mask, tgt_key_padding_mask, tgt_is_causal */
+    grd_mha_args cross; /* of x to the memory: memory_mask, memory_key_padding_mask; no cache */
+} grd_decoder_args;
+typedef struct grd_decoder_attention {
+    grd_tensor *output;        /* (B, T, E) */
+    grd_attention self, cross; /* what was asked for; their outputs are NULL */
+} grd_decoder_attention;
+/* x (B, T, E), memory (B, S, E). args NULL: no masks; a decoder that generates sets
+ * self.mask.causal. */
+GRD_API grd_decoder_attention grd_decoder_layer_forward(grd_module *self, const grd_tensor *x,
+                                                        const grd_tensor *memory,
+                                                        const grd_decoder_args *args);
+
+/* torch.nn.TransformerDecoder: layers.N.*, and norm where final_norm is set. */
+GRD_NEW grd_module *grd_decoder_create(grd_rng *rng, const grd_encoder_options *options);
+typedef struct grd_decoder_output {
+    grd_tensor *output; /* (B, T, E) */
+    int64_t num_layers;
+    const grd_decoder_attention *layers; /* of each layer, as asked for; the scope's */
+} grd_decoder_output;
+GRD_API grd_decoder_output grd_decoder_forward(grd_module *self, const grd_tensor *x,
+                                               const grd_tensor *memory,
+                                               const grd_decoder_args *args);
 
 typedef enum grd_direction { GRD_DIRECTION_UNSTATED, GRD_CAUSAL, GRD_BIDIRECTIONAL } grd_direction;
 typedef struct grd_transformer_options {
@@ -200,8 +308,49 @@ typedef struct grd_generate_options {
 GRD_NEW grd_tensor *grd_generate(grd_module *model, const grd_tensor *prompt, int64_t count,
                                  grd_rng *rng, const grd_generate_options *options);
 
+/* ---- The five checks, on any function of query, key, value that claims to be attention ----
+ *
+ * 1. dimensions:       output and weights have the shapes that the layout and options promise
+ * 2. rows sum to 1:    of the weights before dropout; of a row that sees no key, to 0
+ * 3. masked is zero:   hidden keys have weight 0, and changing them, be it to NaN, changes no bit
+ * 4. gradients flow:   to every projection, and to every head's slice of each
+ * 5. fast kernel:      the kernel that keeps no weights is chosen, or a reason is named */
+
+typedef grd_attention (*grd_attention_function)(const grd_tensor *query, const grd_tensor *key,
+                                                const grd_tensor *value, const grd_mha_args *args,
+                                                void *user);
+typedef struct grd_attention_check {
+    const char *name, *expected, *symptom, *cause; /* constants; symptom and cause if it failed */
+    bool passed;
+    double measured; /* NAN where there is nothing to measure */
+    char text[256];  /* what was found, in words */
+} grd_attention_check;
+typedef struct grd_attention_report {
+    bool passed; /* all five */
+    grd_attention_check checks[5];
+} grd_attention_report;
+/* Calls f with inputs and masks of its own making, in eval mode, and leaves module as it was,
+ * gradients included. module holds the parameters whose gradients must flow, under torch's names;
+ * claims is what f says it is. An answer, not an error: where f itself fails, the check that called
+ * it did not pass and says so, and nothing stays latched. */
+GRD_API GRD_MUST_USE grd_attention_report grd_check_attention(grd_module *module,
+                                                              const grd_mha_options *claims,
+                                                              grd_attention_function f, void *user);
+/* The same for a module of grd_mha_create. */
+GRD_API GRD_MUST_USE grd_attention_report grd_check_mha(grd_module *mha);
+
 GRD_API grd_qkv grd_at_qkv(grd_qkv result, const char *file, int line);
 GRD_API grd_attention grd_at_attention(grd_attention result, const char *file, int line);
+GRD_API grd_kernel_choice grd_at_kernel_choice(grd_kernel_choice result, const char *file,
+                                               int line);
+GRD_API grd_encoder_output grd_at_encoder_output(grd_encoder_output result, const char *file,
+                                                 int line);
+GRD_API grd_decoder_attention grd_at_decoder_attention(grd_decoder_attention result,
+                                                       const char *file, int line);
+GRD_API grd_decoder_output grd_at_decoder_output(grd_decoder_output result, const char *file,
+                                                 int line);
+GRD_API GRD_MUST_USE grd_attention_report grd_at_attention_report(grd_attention_report result,
+                                                                  const char *file, int line);
 GRD_API grd_transformer_output grd_at_transformer_output(grd_transformer_output result,
                                                          const char *file, int line);
 
@@ -213,20 +362,39 @@ GRD_API grd_transformer_output grd_at_transformer_output(grd_transformer_output 
 #define grd_project_qkv(...) grd_at_qkv(grd_project_qkv(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_split_heads(...) grd_at(grd_split_heads(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_merge_heads(...) grd_at(grd_merge_heads(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_mask_visible(...) grd_at(grd_mask_visible(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_sdpa(...) grd_at_attention(grd_sdpa(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_sdpa_packed(...) grd_at_attention(grd_sdpa_packed(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_sdpa_explain(...)                                                                      \
+    grd_at_kernel_choice(grd_sdpa_explain(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_mha_create(...) GRD_AT(grd_module, grd_mha_create(__VA_ARGS__))
 #define grd_mha_forward(...) grd_at_attention(grd_mha_forward(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_mha_pack(...) grd_at_status(grd_mha_pack(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_mha_unpack(...) grd_at_status(grd_mha_unpack(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_mha_explain(...) grd_at_kernel_choice(grd_mha_explain(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_cache_create(...) GRD_AT(grd_cache, grd_cache_create(__VA_ARGS__))
+#define grd_cache_truncate(...) grd_at_status(grd_cache_truncate(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_encoder_layer_create(...) GRD_AT(grd_module, grd_encoder_layer_create(__VA_ARGS__))
 #define grd_encoder_layer_forward(...)                                                             \
     grd_at_attention(grd_encoder_layer_forward(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_encoder_create(...) GRD_AT(grd_module, grd_encoder_create(__VA_ARGS__))
+#define grd_encoder_forward(...)                                                                   \
+    grd_at_encoder_output(grd_encoder_forward(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_decoder_layer_create(...) GRD_AT(grd_module, grd_decoder_layer_create(__VA_ARGS__))
+#define grd_decoder_layer_forward(...)                                                             \
+    grd_at_decoder_attention(grd_decoder_layer_forward(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_decoder_create(...) GRD_AT(grd_module, grd_decoder_create(__VA_ARGS__))
+#define grd_decoder_forward(...)                                                                   \
+    grd_at_decoder_output(grd_decoder_forward(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_transformer_create(...) GRD_AT(grd_module, grd_transformer_create(__VA_ARGS__))
 #define grd_transformer_create_json(...)                                                           \
     GRD_AT(grd_module, grd_transformer_create_json(__VA_ARGS__))
 #define grd_transformer_forward(...)                                                               \
     grd_at_transformer_output(grd_transformer_forward(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_generate(...) grd_at(grd_generate(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_check_attention(...)                                                                   \
+    grd_at_attention_report(grd_check_attention(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_check_mha(...) grd_at_attention_report(grd_check_mha(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 
 #endif

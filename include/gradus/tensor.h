@@ -103,10 +103,11 @@ typedef struct grd_maybe_real {
 /* What holds inside a scope. Zero: as in the scope around it; outermost: f32, cpu, gradients
  * recorded. */
 typedef struct grd_scope_options {
-    grd_dtype dtype;    /* of new floating tensors and parameters: GRD_F32 or GRD_F64 */
-    grd_device *device; /* of new tensors and parameters */
-    bool no_grad;       /* record nothing for backward (torch.no_grad) */
-    bool anomaly;       /* check values and gradients for NaN, name the op that made the first */
+    grd_dtype dtype;     /* of new floating tensors and parameters: GRD_F32 or GRD_F64 */
+    grd_device *device;  /* of new tensors and parameters */
+    bool no_grad;        /* record nothing for backward (torch.no_grad) */
+    bool anomaly;        /* check values and gradients for NaN, name the op that made the first */
+    bool strict_kernels; /* falling back from a fast kernel is an error (attention.h) */
 } grd_scope_options;
 
 /* Opens a scope on this thread, also while an error is latched. NULL only if memory ran out or the
