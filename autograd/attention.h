@@ -21,11 +21,34 @@ grd_tensor *grdi_weights(const grd_tensor *x, const grd_tensor *additive, const 
 
 /* Attention in one kernel that keeps no weights: (B, Hq, L, Dv). Differentiable again and again, in
  * ops that do keep them. additive gets no gradient. Saves query, key, value, the result and what
- * masks it. */
-grd_tensor *grdi_attend(const grdi_flash_call *call);
+ * masks it. *logsumexp (B, Hq, L) is that of the scores, unrecorded. */
+grd_tensor *grdi_attend(const grdi_flash_call *call, grd_tensor **logsumexp);
 
 /* The same for query, key and value in one projection, packed (B, T, 3 E), whose gradient is then
  * one tensor too; call's are grdi_packed_heads of it. Saves packed instead of the three. */
-grd_tensor *grdi_attend_packed(const grd_tensor *packed, const grdi_flash_call *call);
+grd_tensor *grdi_attend_projected(const grd_tensor *packed, const grdi_flash_call *call,
+                                  grd_tensor **logsumexp);
+
+/* The gradients of a call by those ops: dx[i] where wants[i]. */
+void grdi_attend_backward(const grdi_flash_call *call, grd_tensor *dy, const bool wants[3],
+                          grd_tensor *dx[3]);
+
+/* ---- Sequences that lie end to end ---- */
+
+/* Where they start, read from i64 (B + 1) tensors; of the pool, ended by _close. False with an
+ * error latched. */
+bool grdi_sequences_open(grdi_sequences *sequences, const char *op, const grd_tensor *starts_q,
+                         const grd_tensor *starts_k);
+void grdi_sequences_close(grdi_sequences *sequences);
+
+/* Rows first..last - 1 of x (T, H, D) as a batch of one (1, H, n, D), and such parts end to end
+ * again; recorded. */
+grd_tensor *grdi_sequence_part(const grd_tensor *x, int64_t first, int64_t last);
+grd_tensor *grdi_sequences_join(const grd_list *parts);
+
+/* The kernel that keeps no weights over every sequence: see tensor/front.h. Saves query, key,
+ * value, starts, the result and *logsumexp. */
+grd_tensor *grdi_attend_sequences(const grdi_flash_call *call, const grd_tensor *starts_q,
+                                  const grd_tensor *starts_k, grd_tensor **logsumexp);
 
 #endif

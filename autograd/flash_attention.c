@@ -65,8 +65,8 @@ static grd_tensor *turned(const grd_tensor *x)
 
 /* In recorded ops, with the weights in memory: w = weights(s), s = q k^T, y = w v:
  * dw = dy v^T, ds = scale w (dw - sum(w dw)), dq = ds k, dk = ds^T q, dv = w^T dy. */
-static void composed(const grdi_flash_call *c, grd_tensor *dy, const bool wants[3],
-                     grd_tensor *dx[])
+void grdi_attend_backward(const grdi_flash_call *c, grd_tensor *dy, const bool wants[3],
+                          grd_tensor *dx[3])
 {
     const int64_t heads = c->query->array.dim[1].size, shared_heads = c->key->array.dim[1].size;
     const grd_tensor *keep = all_pairs(c), *keep_turned = keep ? turned(keep) : NULL;
@@ -99,7 +99,7 @@ static void flash_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
     if (grdi_latched())
         return;
     if (grdi_recording())
-        composed(&call, dy, wants, dx);
+        grdi_attend_backward(&call, dy, wants, dx);
     else if (!grdi_flash_attention_backward(&call, output, logsumexp, dy, dx))
         dx[QUERY] = dx[KEY] = dx[VALUE] = NULL;
 }
@@ -115,13 +115,13 @@ static const grdi_derivative flash = {
 
 /* y of the call, recorded with `inputs`. */
 static grd_tensor *record(const grdi_derivative *derivative, const grdi_flash_call *call,
-                          const grd_tensor *const inputs[], int count)
+                          const grd_tensor *const inputs[], int count, grd_tensor **logsumexp)
 {
     const grd_tensor *extra[4];
-    grd_tensor *logsumexp = NULL, *y = grdi_flash_attention(call, &logsumexp);
+    grd_tensor *y = grdi_flash_attention(call, logsumexp);
     const settings s = { *call, call->lengths, call->keep, call->additive };
     int extras = 0;
-    extra[extras++] = logsumexp;
+    extra[extras++] = *logsumexp;
     if (call->lengths)
         extra[extras++] = call->lengths;
     if (call->keep)
@@ -131,9 +131,10 @@ static grd_tensor *record(const grdi_derivative *derivative, const grdi_flash_ca
     return grdi_record_saving(derivative, y, inputs, count, &s, extra, extras);
 }
 
-grd_tensor *grdi_attend(const grdi_flash_call *call)
+grd_tensor *grdi_attend(const grdi_flash_call *call, grd_tensor **logsumexp)
 {
-    return record(&flash, call, (const grd_tensor *[]){ call->query, call->key, call->value }, 3);
+    const grd_tensor *const inputs[] = { call->query, call->key, call->value };
+    return record(&flash, call, inputs, 3, logsumexp);
 }
 
 /* ---- Packed ---- */
@@ -160,7 +161,7 @@ static grd_tensor *composed_packed(grdi_flash_call *call, const grd_tensor *pack
     call->value = part(packed, VALUE, heads);
     if (grdi_latched())
         return NULL;
-    composed(call, dy, wants, dx);
+    grdi_attend_backward(call, dy, wants, dx);
     if (grdi_latched())
         return NULL;
     for (int i = 0; i < 3; i++)
@@ -208,7 +209,8 @@ static const grdi_derivative flash_packed = {
     .backward = packed_backward,
 };
 
-grd_tensor *grdi_attend_packed(const grd_tensor *packed, const grdi_flash_call *call)
+grd_tensor *grdi_attend_projected(const grd_tensor *packed, const grdi_flash_call *call,
+                                  grd_tensor **logsumexp)
 {
-    return record(&flash_packed, call, &packed, 1);
+    return record(&flash_packed, call, &packed, 1, logsumexp);
 }

@@ -14,10 +14,13 @@ typedef struct grdi_visible {
     const grd_tensor *additive; /* the part with zeros for the appended keys, recorded */
 } grdi_visible;
 
-/* Checks `mask` against the scores of `query`. The last `appended` keys beyond S are seen whatever
- * it says. False with an error latched. */
+/* Checks `mask` against the scores, of that type and device. The last `appended` keys beyond S are
+ * seen whatever it says. False with an error latched. */
 bool grdi_see(const char *op, const grd_mask *mask, const grd_shape *scores, int64_t appended,
-              const grd_tensor *query, grdi_visible *visible);
+              grd_dtype dtype, grd_device *device, grdi_visible *visible);
+
+/* Whether a query may be left without a key. */
+bool grdi_may_hide_rows(const grdi_visible *visible);
 
 /* The mask as bool, broadcasting to the scores with the appended keys; NULL, without an error, if
  * every query sees every key. */
@@ -31,25 +34,47 @@ typedef struct grdi_sdpa_call {
     const grd_sdpa_options *options;
     const grd_tensor *query, *key, *value;
     const grd_tensor *packed; /* NULL, or (B, T, 3 E) that these three are unrecorded views of */
+    int64_t appended;         /* keys at the end that the mask does not know and every query sees */
+    grd_kernel_choice *choice; /* NULL; else all that is wanted, and nothing is computed */
     grdi_visible visible;
     double scale;
 } grdi_sdpa_call;
 
-/* grd_sdpa, whose last `appended` keys the mask does not know and every query sees. */
-grd_attention grdi_sdpa(const char *op, const grd_tensor *query, const grd_tensor *key,
-                        const grd_tensor *value, const grd_sdpa_options *options, int64_t appended);
+/* grd_sdpa of a call whose tensors, options (NULL: none) and op are set. */
+grd_attention grdi_sdpa(grdi_sdpa_call *call);
 
-/* The same of heads in a common projection (B, T, 3 E), whose gradient is then one tensor too. */
-grd_attention grdi_sdpa_packed(const char *op, const grd_tensor *packed, int64_t num_heads,
-                               const grd_sdpa_options *options);
+/* The same of heads in a common projection, call's `packed`, whose gradient is then one tensor
+ * too. */
+grd_attention grdi_sdpa_projected(grdi_sdpa_call *call, int64_t num_heads);
 
-/* All results that are asked for, in ops that keep the weights: any options, types and masks. */
+/* All results that are asked for, in ops that keep the weights: any options, types and masks.
+ * logsumexp is there whether asked for or not where a query may be left without a key. */
 grd_attention grdi_sdpa_composed(const grdi_sdpa_call *call);
 
-/* The output alone, by the kernel that keeps no weights. grdi_sdpa_unfused says why it cannot be
- * used, NULL if it can. */
+/* The output alone, and an unrecorded log-sum-exp, by the kernel that keeps no weights.
+ * grdi_sdpa_unfused says why it is not used, NULL if it is. */
 const char *grdi_sdpa_unfused(const grdi_sdpa_call *call);
-grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *call);
+grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *call, grd_tensor **logsumexp);
+
+/* Why the fused kernel does not run in this call, NULL if it does. Latched as an error where that
+ * is not allowed. */
+const char *grdi_sdpa_refusal(const grdi_sdpa_call *call);
+
+/* Whether the options, or the scope, allow no kernel that keeps the weights. */
+bool grdi_sdpa_strict(const grd_sdpa_options *options);
+
+/* That the three are floating, of one type and on one device. False with an error latched. */
+bool grdi_sdpa_check_types(const char *op, const grd_tensor *query, const grd_tensor *key,
+                           const grd_tensor *value);
+
+/* The options that do not depend on shapes. False with an error latched. */
+bool grdi_sdpa_check_options(const char *op, const grd_sdpa_options *options);
+
+/* The factor on the scores. */
+double grdi_sdpa_scale(const grd_sdpa_options *options, int64_t head_size);
+
+/* Counts the rows of a log-sum-exp that saw no key, for grd_masked_rows. */
+void grdi_count_masked_rows(const grd_tensor *logsumexp);
 
 /* Ends the scope that results were made in, and hands them to the one around it. */
 grd_attention grdi_hand_out(grd_scope *scope, grd_attention results);

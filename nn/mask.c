@@ -7,7 +7,8 @@ typedef struct request {
     const char *op;
     const grd_mask *mask;
     const grd_shape *scores;
-    const grd_tensor *query;
+    grd_dtype dtype; /* of the scores */
+    grd_device *device;
     int64_t queries, keys;
 } request;
 
@@ -69,10 +70,10 @@ static bool check_shape(const request *r, const char *name, const grd_tensor *x)
 
 static bool check_device(const request *r, const char *name, const grd_tensor *x)
 {
-    if (grdi_device(x) == grdi_device(r->query))
+    if (grdi_device(x) == r->device)
         return true;
     return grdi_fail(GRD_ERROR_DEVICE, r->op, "mask.%s is on %s, the query on %s", name,
-                     grdi_device(x)->name, grdi_device(r->query)->name);
+                     grdi_device(x)->name, r->device->name);
 }
 
 static bool check_bool(const request *r, const char *name, const grd_tensor *x)
@@ -89,17 +90,16 @@ static bool check_bool(const request *r, const char *name, const grd_tensor *x)
 
 static bool check_additive(const request *r, const grd_tensor *x)
 {
-    const grd_dtype dtype = r->query->array.dtype;
     if (!x)
         return true;
     if (x->array.dtype == GRD_BOOL)
         return grdi_fail(GRD_ERROR_DTYPE, r->op,
                          "mask.additive is bool: say mask.attend if true takes part, mask.ignore "
                          "if true is left out");
-    if (x->array.dtype != dtype)
+    if (x->array.dtype != r->dtype)
         return grdi_fail(GRD_ERROR_DTYPE, r->op,
                          "mask.additive is %s, but the query is %s (use grd_cast)",
-                         grdi_dtype_name(x->array.dtype), grdi_dtype_name(dtype));
+                         grdi_dtype_name(x->array.dtype), grdi_dtype_name(r->dtype));
     return check_device(r, "additive", x) && check_shape(r, "additive", x);
 }
 
@@ -265,34 +265,64 @@ static const grd_tensor *append_zeros(const request *r, const grd_tensor *additi
     return grd_cat(GRD_LIST(known, zeros), -1);
 }
 
+static bool see(const request *r, int64_t appended, grdi_visible *visible)
+{
+    const grd_mask *mask = r->mask;
+    *visible = (grdi_visible){
+        .scores = *r->scores,
+        .parts = { mask->attend, mask->ignore, NULL, mask->additive, NULL },
+        .band.appended = appended,
+        .additive = mask->additive,
+    };
+    if (!see_band(r, &visible->band) || !check_pairs(r) ||
+        !see_key_ignore(r, &visible->parts.key_ignore) ||
+        !see_key_lengths(r, &visible->parts.lengths))
+        return false;
+    if (appended && mask->additive)
+        visible->additive = append_zeros(r, mask->additive, appended);
+    return !grdi_latched();
+}
+
 bool grdi_see(const char *op, const grd_mask *given, const grd_shape *scores, int64_t appended,
-              const grd_tensor *query, grdi_visible *visible)
+              grd_dtype dtype, grd_device *device, grdi_visible *visible)
 {
     grd_mask mask = *given;
     mask.additive = trimmed(given->additive, scores);
     mask.attend = trimmed(given->attend, scores);
     mask.ignore = trimmed(given->ignore, scores);
-    const request r = {
-        op, &mask, scores, query, scores->size[scores->rank - 2], scores->size[scores->rank - 1]
-    };
-    *visible = (grdi_visible){
-        .scores = *scores,
-        .parts = { mask.attend, mask.ignore, NULL, mask.additive, NULL },
-        .band.appended = appended,
-        .additive = mask.additive,
-    };
-    if (!see_band(&r, &visible->band) || !check_pairs(&r) ||
-        !see_key_ignore(&r, &visible->parts.key_ignore) ||
-        !see_key_lengths(&r, &visible->parts.lengths))
-        return false;
-    if (appended && mask.additive)
-        visible->additive = append_zeros(&r, mask.additive, appended);
-    return !grdi_latched();
+    const request r = { .op = op,
+                        .mask = &mask,
+                        .scores = scores,
+                        .dtype = dtype,
+                        .device = device,
+                        .queries = scores->size[scores->rank - 2],
+                        .keys = scores->size[scores->rank - 1] };
+    return see(&r, appended, visible);
 }
 
 static bool has_pairs(const grdi_mask_parts *parts)
 {
     return parts->attend || parts->ignore || parts->key_ignore || parts->additive;
+}
+
+/* Whether the band alone leaves every query a key. */
+static bool band_leaves_all(const grdi_visible *visible)
+{
+    const grd_shape *scores = &visible->scores;
+    const grdi_mask *band = &visible->band;
+    const int64_t queries = scores->size[scores->rank - 2], keys = scores->size[scores->rank - 1];
+    const int64_t far = INT64_MAX / 4; /* what is farther is not worth the care */
+    if (keys < 1 || band->by_length || band->offset < -far || band->offset > far)
+        return false;
+    const int64_t left = band->left < far ? band->left : far;
+    const int64_t right = band->right < far ? band->right : far;
+    return band->offset + right >= 0 && queries - 1 + band->offset - left <= keys - 1;
+}
+
+bool grdi_may_hide_rows(const grdi_visible *visible)
+{
+    return !visible->band.appended &&
+           (has_pairs(&visible->parts) || visible->parts.lengths || !band_leaves_all(visible));
 }
 
 grd_tensor *grdi_keep_of(const grdi_visible *visible, grd_device *device)
@@ -311,4 +341,46 @@ grd_tensor *grdi_keep_of_pairs(const grdi_visible *visible, grd_device *device)
     parts.lengths = NULL;
     return has_pairs(&parts) ? grdi_attention_mask(&parts, &unlimited, &visible->scores, device)
                              : NULL;
+}
+
+/* ---- For people ---- */
+
+static bool check_scores(const grd_shape *scores)
+{
+    bool fits = scores->rank >= 3 && scores->rank <= GRD_MAX_RANK;
+    for (int64_t d = 0; fits && d < scores->rank; d++)
+        fits = scores->size[d] >= 0;
+    return fits || grdi_fail(GRD_ERROR_SHAPE, "mask_visible", "scores %s, expected (..., H, L, S)",
+                             grdi_shape_text(scores).chars);
+}
+
+/* The pairs that are kept, each with an element of its own. */
+static grd_tensor *spread(const grdi_visible *visible, const grd_shape *scores, grd_device *device)
+{
+    const grd_tensor *keep = grdi_keep_of(visible, device);
+    if (grdi_latched())
+        return NULL;
+    if (!keep)
+        return grdi_full("mask_visible", scores, 1, GRD_BOOL, device);
+    return grd_clone(grd_expand(keep, *scores));
+}
+
+grd_tensor *grd_mask_visible(const grd_mask *mask, grd_shape scores)
+{
+    static const grd_mask none;
+    mask = mask ? mask : &none;
+    if (!grdi_may_make("mask_visible") || !check_scores(&scores))
+        return NULL;
+    grdi_visible visible;
+    grd_device *device = grdi_self.scope->modes.device;
+    const grd_dtype dtype =
+        mask->additive ? mask->additive->array.dtype : grdi_self.scope->modes.dtype;
+    if (mask->additive && dtype != GRD_BOOL && !grdi_is_floating(dtype))
+        return grdi_fail(GRD_ERROR_DTYPE, "mask_visible",
+                         "mask.additive is %s, expected a floating type", grdi_dtype_name(dtype));
+    grd_scope *scope = grd_scope_begin_no_grad();
+    grd_tensor *pairs = NULL;
+    if (scope && grdi_see("mask_visible", mask, &scores, 0, dtype, device, &visible))
+        pairs = spread(&visible, &scores, device);
+    return scope ? grd_scope_return(scope, pairs) : NULL;
 }

@@ -221,24 +221,33 @@ static grd_tensor *merge(const mha *m, grd_tensor *x)
 
 /* The projections one by one, with the keys that are appended. */
 static grd_attention attend_apart(const mha *m, const grd_tensor *const x[3],
-                                  const grd_sdpa_options *options)
+                                  const grd_sdpa_options *options, grd_kernel_choice *choice)
 {
     grd_qkv p = grd_project_qkv(x[0], x[1], x[2], &m->in);
     const int64_t appended = append_keys(m, &p);
     if (grdi_latched())
         return (grd_attention){ 0 };
-    return grdi_sdpa("mha_forward", split(m, p.query), split(m, p.key), split(m, p.value), options,
-                     appended);
+    grdi_sdpa_call call = { .op = "mha_forward",
+                            .options = options,
+                            .query = split(m, p.query),
+                            .key = split(m, p.key),
+                            .value = split(m, p.value),
+                            .appended = appended,
+                            .choice = choice };
+    return grdi_sdpa(&call);
 }
 
 /* One product for query, key and value, which are taken from it where they lie. */
 static grd_attention attend_packed(const mha *m, const grd_tensor *x,
-                                   const grd_sdpa_options *options)
+                                   const grd_sdpa_options *options, grd_kernel_choice *choice)
 {
     grd_tensor *packed = grd_linear(x, m->in.in_proj_weight, m->in.in_proj_bias);
     if (packed && m->options.layout == GRD_SEQUENCE_FIRST)
         packed = grd_transpose(packed, 0, 1);
-    return grdi_sdpa_packed("mha_forward", packed, m->options.num_heads, options);
+    grdi_sdpa_call call = {
+        .op = "mha_forward", .options = options, .packed = packed, .choice = choice
+    };
+    return grdi_sdpa_projected(&call, m->options.num_heads);
 }
 
 static bool is_packed(const mha *m, const grd_tensor *const x[3])
@@ -247,44 +256,68 @@ static bool is_packed(const mha *m, const grd_tensor *const x[3])
            !m->options.add_zero_attn && m->options.layout != GRD_UNBATCHED;
 }
 
+/* What the output projection takes, and the rest; with a choice, that alone. */
 static grd_attention attend(const grd_module *self, const grd_tensor *const x[3],
-                            const grd_mha_args *args)
+                            const grd_mha_args *args, grd_kernel_choice *choice)
 {
     const mha *m = grd_module_data(self);
     grd_sdpa_options options = { .mask = args->mask,
                                  .weights = args->weights,
                                  .dropped_weights = args->dropped_weights,
-                                 .logsumexp = args->logsumexp };
+                                 .logsumexp = args->logsumexp,
+                                 .strict = args->strict,
+                                 .composed = args->composed };
     if (grdi_module_drops(self, m->options.dropout, &options.rng))
         options.dropout = m->options.dropout;
     if (grdi_latched())
         return (grd_attention){ 0 };
-    grd_attention a =
-        is_packed(m, x) ? attend_packed(m, x[0], &options) : attend_apart(m, x, &options);
-    if (a.output)
-        a.output = grd_forward(m->out_proj, merge(m, a.output));
-    return a;
+    return is_packed(m, x) ? attend_packed(m, x[0], &options, choice)
+                           : attend_apart(m, x, &options, choice);
 }
+
+static bool check_call(const grd_module *self, const grd_tensor *const x[3])
+{
+    if (grdi_latched() || !grdi_module_data_of("mha_forward", self, &mha_kind))
+        return false;
+    for (int i = 0; i < 3; i++)
+        if (!x[i])
+            return grdi_fail_null("mha_forward");
+    return check_inputs(self, x);
+}
+
+static const grd_mha_args no_args;
 
 grd_attention grd_mha_forward(grd_module *self, const grd_tensor *query, const grd_tensor *key,
                               const grd_tensor *value, const grd_mha_args *args)
 {
-    static const grd_mha_args defaults;
     const grd_tensor *const x[] = { query, key, value };
-    grd_attention result = { 0 };
-    if (grdi_latched() || !grdi_module_data_of("mha_forward", self, &mha_kind))
-        return result;
-    if (!query || !key || !value)
-        return grdi_fail_null("mha_forward"), result;
-    if (!check_inputs(self, x))
-        return result;
+    if (!check_call(self, x))
+        return (grd_attention){ 0 };
 
     grd_scope scope;
     grdi_scope_open(&scope);
-    result = grdi_hand_out(&scope, attend(self, x, args ? args : &defaults));
+    const mha *m = grd_module_data(self);
+    grd_attention result = attend(self, x, args ? args : &no_args, NULL);
+    if (result.output)
+        result.output = grd_forward(m->out_proj, merge(m, result.output));
+    result = grdi_hand_out(&scope, result);
     if (result.output)
         grdi_module_call_hooks(self, result.output);
     return grdi_latched() ? (grd_attention){ 0 } : result;
+}
+
+grd_kernel_choice grd_mha_explain(grd_module *self, const grd_tensor *query, const grd_tensor *key,
+                                  const grd_tensor *value, const grd_mha_args *args)
+{
+    const grd_tensor *const x[] = { query, key, value };
+    grd_kernel_choice choice = { 0 };
+    if (!check_call(self, x))
+        return choice;
+    grd_scope scope;
+    grdi_scope_open(&scope);
+    attend(self, x, args ? args : &no_args, &choice);
+    grd_scope_end(&scope);
+    return choice;
 }
 
 /* ---- Packed and separate weights ---- */

@@ -17,6 +17,15 @@ static bool check_kind(const char *op, const char *name, const grd_tensor *query
     return true;
 }
 
+bool grdi_sdpa_check_types(const char *op, const grd_tensor *query, const grd_tensor *key,
+                           const grd_tensor *value)
+{
+    if (!grdi_is_floating(query->array.dtype))
+        return grdi_fail(GRD_ERROR_DTYPE, op, "query is %s, expected a floating type",
+                         grdi_dtype_name(query->array.dtype));
+    return check_kind(op, "key", query, key) && check_kind(op, "value", query, value);
+}
+
 /* The sizes before (H, L, D) of x are those of the query. */
 static bool check_batch(const char *op, const char *name, const grd_tensor *query,
                         const grd_tensor *x)
@@ -65,25 +74,27 @@ static bool check_shapes(const grdi_sdpa_call *c)
     return true;
 }
 
-static bool check_options(const grdi_sdpa_call *c)
+bool grdi_sdpa_check_options(const char *op, const grd_sdpa_options *o)
 {
-    const grd_sdpa_options *o = c->options;
     if (!(o->dropout >= 0 && o->dropout < 1))
-        return grdi_fail(GRD_ERROR_ARGUMENT, c->op, "dropout is %g, expected 0 <= dropout < 1",
+        return grdi_fail(GRD_ERROR_ARGUMENT, op, "dropout is %g, expected 0 <= dropout < 1",
                          o->dropout);
     if (o->dropout > 0 && !o->rng)
-        return grdi_fail(GRD_ERROR_ARGUMENT, c->op,
+        return grdi_fail(GRD_ERROR_ARGUMENT, op,
                          "dropout is %g, but there is no rng to draw from (see grd_rng_create)",
                          o->dropout);
     if (!(o->softcap >= 0) || isinf(o->softcap))
-        return grdi_fail(GRD_ERROR_ARGUMENT, c->op,
+        return grdi_fail(GRD_ERROR_ARGUMENT, op,
                          "softcap is %g, expected a positive number, or 0 for none", o->softcap);
     if (!isfinite(o->scale.value))
-        return grdi_fail(GRD_ERROR_ARGUMENT, c->op, "scale is %g, expected a finite number",
+        return grdi_fail(GRD_ERROR_ARGUMENT, op, "scale is %g, expected a finite number",
                          o->scale.value);
     if ((unsigned)o->weights > GRD_PER_HEAD)
-        return grdi_fail(GRD_ERROR_ARGUMENT, c->op, "weights is %d, which is no grd_weights",
+        return grdi_fail(GRD_ERROR_ARGUMENT, op, "weights is %d, which is no grd_weights",
                          (int)o->weights);
+    if (o->composed && grdi_sdpa_strict(o))
+        return grdi_fail(GRD_ERROR_ARGUMENT, op,
+                         "composed asks for the kernel that strict forbids: leave one out");
     return true;
 }
 
@@ -91,11 +102,65 @@ static bool check(const grdi_sdpa_call *c)
 {
     if (!c->query || !c->key || !c->value)
         return grdi_fail_null(c->op);
-    if (!grdi_is_floating(c->query->array.dtype))
-        return grdi_fail(GRD_ERROR_DTYPE, c->op, "query is %s, expected a floating type",
-                         grdi_dtype_name(c->query->array.dtype));
-    return check_kind(c->op, "key", c->query, c->key) &&
-           check_kind(c->op, "value", c->query, c->value) && check_shapes(c) && check_options(c);
+    return grdi_sdpa_check_types(c->op, c->query, c->key, c->value) && check_shapes(c) &&
+           grdi_sdpa_check_options(c->op, c->options);
+}
+
+/* ---- Which kernel ---- */
+
+bool grdi_sdpa_strict(const grd_sdpa_options *options)
+{
+    return options->strict || grdi_self.scope->modes.strict_kernels;
+}
+
+/* Where there is nothing to compute, nothing is lost. */
+static bool is_empty(const grdi_sdpa_call *c)
+{
+    return grd_tensor_count(c->query) == 0 || grd_tensor_count(c->key) == 0 ||
+           grd_tensor_count(c->value) == 0;
+}
+
+const char *grdi_sdpa_refusal(const grdi_sdpa_call *c)
+{
+    const char *reason = c->options->composed ? "options.composed is set" : grdi_sdpa_unfused(c);
+    if (reason && grdi_sdpa_strict(c->options) && !c->choice && !is_empty(c))
+        grdi_fail(GRD_ERROR_UNSUPPORTED, c->op,
+                  "strict: the flash kernel cannot run and composed would keep the weights: %s",
+                  reason);
+    return reason;
+}
+
+static void choose(const grdi_sdpa_call *c, const char *reason)
+{
+    if (grdi_latched())
+        return;
+    *c->choice = (grd_kernel_choice){ .chosen = reason ? "composed" : "flash" };
+    if (reason) {
+        c->choice->num_refused = 1;
+        c->choice->refused[0].kernel = "flash";
+        c->choice->refused[0].reason = reason;
+    }
+}
+
+/* ---- Rows without a key ---- */
+
+void grdi_count_masked_rows(const grd_tensor *logsumexp)
+{
+    grd_scope *scope = logsumexp ? grd_scope_begin_no_grad() : NULL;
+    if (!scope)
+        return;
+    const grd_tensor *blind = grd_eq_scalar(grd_detach(logsumexp), -INFINITY);
+    const double count = grd_item(grd_sum(grd_cast(blind, GRD_F64)));
+    if (grd_scope_end(scope) == GRD_OK)
+        grdi_self.masked_rows += (int64_t)count;
+}
+
+int64_t grd_masked_rows(const grd_scope *scope)
+{
+    if (scope && grdi_scope_is_open(scope))
+        return grdi_self.masked_rows - scope->masked_rows;
+    grdi_fail(GRD_ERROR_SCOPE, "masked_rows", "this scope is not open on this thread");
+    return -1;
 }
 
 /* ---- Computing ---- */
@@ -117,13 +182,11 @@ grd_attention grdi_hand_out(grd_scope *scope, grd_attention a)
     return failed ? (grd_attention){ 0 } : a;
 }
 
-static double scale_of(const grdi_sdpa_call *c)
+double grdi_sdpa_scale(const grd_sdpa_options *o, int64_t head_size)
 {
-    const grd_maybe_real scale = c->options->scale;
-    const double head_size = (double)size(c->query, 0);
-    if (scale.set || scale.value != 0)
-        return scale.value;
-    return head_size > 0 ? 1 / sqrt(head_size) : 1;
+    if (o->scale.set || o->scale.value != 0)
+        return o->scale.value;
+    return head_size > 0 ? 1 / sqrt((double)head_size) : 1;
 }
 
 /* Query, key and value of a packed projection, recorded. */
@@ -138,66 +201,91 @@ static bool unpack(grdi_sdpa_call *c)
 
 /* The kernel that keeps no weights gives the output wherever it can, whatever else is asked for:
  * so asking changes nothing. */
-static grd_attention compute(grdi_sdpa_call *c)
+static grd_attention compute(grdi_sdpa_call *c, bool fused)
 {
     const grd_sdpa_options *o = c->options;
-    const bool fused = !grdi_sdpa_unfused(c);
     const bool more = o->weights != GRD_NO_WEIGHTS || o->dropped_weights || o->logsumexp;
-    grd_tensor *output = fused ? grdi_sdpa_fused(c) : NULL;
-    if (fused && !more)
-        return (grd_attention){ .output = output };
-    if (c->packed && !unpack(c))
-        return (grd_attention){ 0 };
-    grd_attention result = grdi_sdpa_composed(c);
+    grd_attention result = { 0 };
+    grd_tensor *logsumexp = NULL;
+    grd_tensor *output = fused ? grdi_sdpa_fused(c, &logsumexp) : NULL;
+    if (!fused || more) {
+        if (c->packed && !unpack(c))
+            return result;
+        result = grdi_sdpa_composed(c);
+        logsumexp = result.logsumexp;
+    }
     if (fused)
         result.output = output;
+    if (grdi_may_hide_rows(&c->visible))
+        grdi_count_masked_rows(logsumexp);
+    if (!o->logsumexp)
+        result.logsumexp = NULL;
     return result;
 }
 
-/* A call whose tensors are set: the rest, in a scope of its own. */
-static grd_attention run(grdi_sdpa_call *c, int64_t appended)
+static bool see(grdi_sdpa_call *c)
+{
+    grd_shape scores = grd_tensor_shape(c->query);
+    scores.size[scores.rank - 1] = size(c->key, 1) - c->appended;
+    return grdi_see(c->op, &c->options->mask, &scores, c->appended, c->query->array.dtype,
+                    grdi_device(c->query), &c->visible);
+}
+
+static grd_attention run(grdi_sdpa_call *c)
+{
+    const char *reason = see(c) ? grdi_sdpa_refusal(c) : NULL;
+    if (c->choice)
+        choose(c, reason);
+    return c->choice || grdi_latched() ? (grd_attention){ 0 } : compute(c, !reason);
+}
+
+grd_attention grdi_sdpa(grdi_sdpa_call *c)
 {
     static const grd_sdpa_options defaults;
-    grd_attention result = { 0 };
     if (!c->options)
         c->options = &defaults;
-    if (grdi_latched() || !check(c))
-        return result;
-    c->scale = scale_of(c);
-    grd_shape scores = grd_tensor_shape(c->query);
-    scores.size[scores.rank - 1] = size(c->key, 1) - appended;
+    if (!grdi_may_make(c->op) || !check(c))
+        return (grd_attention){ 0 };
+    c->scale = grdi_sdpa_scale(c->options, size(c->query, 0));
     grd_scope scope;
     grdi_scope_open(&scope);
-    if (grdi_see(c->op, &c->options->mask, &scores, appended, c->query, &c->visible))
-        result = compute(c);
-    return grdi_hand_out(&scope, result);
+    return grdi_hand_out(&scope, run(c));
 }
 
-grd_attention grdi_sdpa(const char *op, const grd_tensor *query, const grd_tensor *key,
-                        const grd_tensor *value, const grd_sdpa_options *options, int64_t appended)
+grd_attention grdi_sdpa_projected(grdi_sdpa_call *c, int64_t num_heads)
 {
-    grdi_sdpa_call c = { .op = op, .options = options, .query = query, .key = key, .value = value };
-    return run(&c, appended);
-}
-
-grd_attention grdi_sdpa_packed(const char *op, const grd_tensor *packed, int64_t num_heads,
-                               const grd_sdpa_options *options)
-{
-    if (!packed)
-        return grdi_fail_null(op), (grd_attention){ 0 };
-    grdi_sdpa_call c = { .op = op,
-                         .options = options,
-                         .query = grdi_packed_heads(packed, 0, num_heads),
-                         .key = grdi_packed_heads(packed, 1, num_heads),
-                         .value = grdi_packed_heads(packed, 2, num_heads),
-                         .packed = packed };
-    return run(&c, 0);
+    if (!c->packed)
+        return grdi_fail_null(c->op), (grd_attention){ 0 };
+    c->query = grdi_packed_heads(c->packed, 0, num_heads);
+    c->key = grdi_packed_heads(c->packed, 1, num_heads);
+    c->value = grdi_packed_heads(c->packed, 2, num_heads);
+    return grdi_sdpa(c);
 }
 
 grd_attention grd_sdpa(const grd_tensor *query, const grd_tensor *key, const grd_tensor *value,
                        const grd_sdpa_options *options)
 {
-    return grdi_sdpa("sdpa", query, key, value, options, 0);
+    return grdi_sdpa(&(grdi_sdpa_call){
+        .op = "sdpa", .options = options, .query = query, .key = key, .value = value });
+}
+
+grd_kernel_choice grd_sdpa_explain(const grd_tensor *query, const grd_tensor *key,
+                                   const grd_tensor *value, const grd_sdpa_options *options)
+{
+    grd_kernel_choice choice = { 0 };
+    grdi_sdpa(&(grdi_sdpa_call){ .op = "sdpa_explain",
+                                 .options = options,
+                                 .query = query,
+                                 .key = key,
+                                 .value = value,
+                                 .choice = &choice });
+    return choice;
+}
+
+grd_kernel_choice grd_at_kernel_choice(grd_kernel_choice result, const char *file, int line)
+{
+    grd_at_object(result.chosen, file, line);
+    return result;
 }
 
 grd_attention grd_at_attention(grd_attention result, const char *file, int line)

@@ -87,13 +87,13 @@ static grd_tensor *chosen(const grouped_call *g, grd_tensor *weights, bool wante
 static grd_attention compute(const grouped_call *g)
 {
     const grd_sdpa_options *o = g->call->options;
+    const bool wants_lse = o->logsumexp || grdi_may_hide_rows(&g->call->visible);
     grd_tensor *lse = NULL;
     const grd_tensor *scores = grdi_scores(g->query, g->key, g->keep);
     if (o->softcap > 0)
         scores = capped(g, scores);
-    grd_tensor *weights =
-        grdi_weights(scores, g->additive, g->keep, o->softcap > 0 ? 1 : g->call->scale,
-                     o->logsumexp ? &lse : NULL);
+    grd_tensor *weights = grdi_weights(
+        scores, g->additive, g->keep, o->softcap > 0 ? 1 : g->call->scale, wants_lse ? &lse : NULL);
     grd_tensor *dropped = o->dropout > 0 ? grd_dropout(weights, o->dropout, o->rng) : weights;
     return (grd_attention){
         .output = ungrouped(g, grdi_mix(dropped, g->value, g->keep)),

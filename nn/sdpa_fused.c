@@ -9,42 +9,85 @@ static bool is_empty(const grd_tensor *x)
 const char *grdi_sdpa_unfused(const grdi_sdpa_call *c)
 {
     const grd_tensor *additive = c->visible.additive;
-    if (c->query->array.dtype != GRD_F32)
-        return "only f32 has a fused kernel";
-    if (!grd_device_supports(grdi_device(c->query), "flash_attention"))
-        return "the device has no fused kernel";
-    if (c->query->array.rank > 4)
-        return "there are several batch dimensions";
-    if (c->options->dropout > 0)
-        return "weights are dropped";
-    if (c->options->softcap > 0)
-        return "the scores are capped";
-    if (additive && grdi_recording() && grd_tensor_requires_grad(additive))
-        return "the additive mask needs a gradient";
-    if (c->visible.band.appended)
-        return "keys are appended";
+    const grd_dtype dtype = c->query->array.dtype;
     if (is_empty(c->query) || is_empty(c->key) || is_empty(c->value))
         return "an input is empty";
+    if (dtype != GRD_F32 && dtype != GRD_F64)
+        return "flash takes f32 and f64 here (use grd_cast)";
+    if (!grd_device_supports(grdi_device(c->query), "flash_attention"))
+        return "the device has no flash kernel";
+    if (c->options->dropout > 0)
+        return "weights are dropped (dropout > 0)";
+    if (c->options->softcap > 0)
+        return "the scores are capped (softcap > 0)";
+    if (additive && grdi_recording() && grd_tensor_requires_grad(additive))
+        return "mask.additive needs a gradient";
+    if (c->visible.band.appended)
+        return "keys are appended (add_bias_kv or add_zero_attn)";
+    if (dtype == GRD_F64 && !grdi_sdpa_strict(c->options))
+        return "in f64 flash is slower here (strict runs it all the same, to save memory)";
     return NULL;
 }
 
-/* x (H, T, D) as a batch of one. */
+/* ---- Shapes ---- */
+
+/* x (..., H, T, D) as (B, H, T, D). */
 static const grd_tensor *batched(const grd_tensor *x)
 {
-    return x->array.rank == 3 ? grd_unsqueeze(x, 0) : x;
+    const grd_shape shape = grd_tensor_shape(x);
+    const int64_t *last = shape.size + shape.rank - 3;
+    if (shape.rank == 4)
+        return x;
+    return grd_reshape(x, GRD_SHAPE(-1, last[0], last[1], last[2]));
 }
 
-grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *c)
+/* The sizes that x has before (H, L, S), as one: 1 if they are all 1. */
+static const grd_tensor *batched_mask(const grd_tensor *x, const grd_shape *scores)
+{
+    if (!x || scores->rank <= 4)
+        return x;
+    const int64_t batch = scores->rank - 3;
+    grd_shape shape = grd_tensor_shape(x), wide = shape;
+    const int64_t missing = scores->rank - shape.rank;
+    bool varies = false;
+    for (int64_t d = scores->rank - 1; d >= 0; d--) {
+        wide.size[d] = d >= missing ? shape.size[d - missing] : 1;
+        varies |= d < batch && wide.size[d] != 1;
+    }
+    wide.rank = scores->rank;
+    for (int64_t d = 0; varies && d < batch; d++)
+        wide.size[d] = scores->size[d];
+    const int64_t *last = wide.size + batch;
+    x = grd_expand(x, wide);
+    return x ? grd_reshape(x, GRD_SHAPE(varies ? -1 : 1, last[0], last[1], last[2])) : NULL;
+}
+
+/* (B, H, L, Dv) in the query's leading sizes. */
+static grd_tensor *unbatched(grd_tensor *y, const grd_tensor *query)
+{
+    grd_shape shape = grd_tensor_shape(query);
+    if (!y || shape.rank == 4)
+        return y;
+    shape.size[shape.rank - 1] = grd_tensor_size(y, -1);
+    return shape.rank == 3 ? grd_squeeze(y, 0) : grd_reshape(y, shape);
+}
+
+grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *c, grd_tensor **logsumexp)
 {
     const grdi_visible *visible = &c->visible;
     const grd_tensor *lengths = visible->parts.lengths;
+    const grd_tensor *keep = grdi_keep_of_pairs(visible, grdi_device(c->query));
+    if (grdi_latched())
+        return NULL;
     const grdi_flash_call call = {
         .query = batched(c->query),
         .key = batched(c->key),
         .value = batched(c->value),
-        .lengths = lengths ? grd_reshape(lengths, GRD_SHAPE(grd_tensor_count(lengths))) : NULL,
-        .keep = grdi_keep_of_pairs(visible, grdi_device(c->query)),
-        .additive = visible->additive ? grd_detach(visible->additive) : NULL,
+        .lengths = lengths ? grd_reshape(lengths, GRD_SHAPE(-1)) : NULL,
+        .keep = batched_mask(keep, &visible->scores),
+        .additive = visible->additive
+                        ? batched_mask(grd_detach(visible->additive), &visible->scores)
+                        : NULL,
         .scale = c->scale,
         .left = visible->band.left,
         .right = visible->band.right,
@@ -54,7 +97,6 @@ grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *c)
     if (grdi_latched())
         return NULL;
     if (c->packed)
-        return grdi_attend_packed(c->packed, &call);
-    grd_tensor *y = grdi_attend(&call);
-    return y && c->query->array.rank == 3 ? grd_squeeze(y, 0) : y;
+        return grdi_attend_projected(c->packed, &call, logsumexp);
+    return unbatched(grdi_attend(&call, logsumexp), c->query);
 }

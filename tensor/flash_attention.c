@@ -53,6 +53,7 @@ grd_tensor *grdi_flash_attention(const grdi_flash_call *call, grd_tensor **logsu
 {
     static const char op[] = "flash_attention";
     grdi_flash_call c = *call;
+    *logsumexp = NULL;
     if (!c.query || !c.key || !c.value)
         return grdi_fail_null(op);
     c.query = with_rows(c.query);

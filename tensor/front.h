@@ -118,6 +118,20 @@ grd_tensor *grdi_flash_attention(const grdi_flash_call *call, grd_tensor **logsu
 bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor *output,
                                    const grd_tensor *logsumexp, const grd_tensor *doutput,
                                    grd_tensor *dx[3]);
+/* The same of sequences that lie end to end: query (Tq, Hq, D), key (Tk, H, D), value (Tk, H, Dv)
+ * -> (Tq, Hq, Dv), logsumexp (Hq, Tq). Sequence b has rows starts_q[b] to starts_q[b + 1] - 1 of
+ * the queries, and of the keys alike. A call has no lengths, keep nor additive; with by_length,
+ * offset counts from bottom right. */
+typedef struct grdi_sequences {
+    const int64_t *starts_q, *starts_k; /* count + 1 each */
+    int64_t count;
+} grdi_sequences;
+grd_tensor *grdi_flash_sequences(const grdi_flash_call *call, const grdi_sequences *sequences,
+                                 grd_tensor **logsumexp);
+bool grdi_flash_sequences_backward(const grdi_flash_call *call, const grdi_sequences *sequences,
+                                   const grd_tensor *output, const grd_tensor *logsumexp,
+                                   const grd_tensor *doutput, grd_tensor *dx[3]);
+
 /* Heads of query (0), key (1) or value (2) in their common projection (B, T, 3 E), on its memory:
  * (B, H, T, E / H). */
 grd_tensor *grdi_packed_heads(const grd_tensor *packed, int which, int64_t heads);

@@ -33,6 +33,7 @@ void grdi_scope_open(grd_scope *scope)
     scope->parent = grdi_self.scope;
     scope->objects = NULL;
     scope->watch = NULL;
+    scope->masked_rows = grdi_self.masked_rows;
     scope->unwatched = scope->pooled = false;
     if (scope->parent)
         scope->modes = scope->parent->modes;
@@ -75,6 +76,7 @@ grd_scope *grd_scope_begin_with(const grd_scope_options *options)
         scope->modes.device = chosen.device;
     scope->modes.no_grad |= chosen.no_grad;
     scope->modes.anomaly |= chosen.anomaly;
+    scope->modes.strict_kernels |= chosen.strict_kernels;
     return scope;
 }
 

@@ -74,7 +74,7 @@ struct grd_backward_step;
 typedef struct grdi_modes {
     grd_device *device;
     grd_dtype dtype;
-    bool no_grad, anomaly;
+    bool no_grad, anomaly, strict_kernels;
 } grdi_modes;
 
 struct grd_scope {
@@ -83,6 +83,7 @@ struct grd_scope {
     grdi_modes modes;
     bool (*watch)(const struct grd_backward_step *step, void *user); /* NULL: none, user is unset */
     void *watch_user;
+    int64_t masked_rows; /* the thread's count when it began */
     bool unwatched; /* by the watches of the scopes around, one of which is looking just now */
     bool pooled;
 };
@@ -136,6 +137,7 @@ typedef struct grdi_thread {
     char *warnings;           /* of the last load (nn/load.c), malloc's */
     struct grdi_draws *draws; /* notes which generators are drawn from; NULL: nobody asks */
     uint32_t region;          /* of the graph nodes that are made (autograd/node.h) */
+    int64_t masked_rows;      /* queries of attention that saw no key, ever (nn/sdpa.c) */
 } grdi_thread;
 
 extern _Thread_local grdi_thread grdi_self

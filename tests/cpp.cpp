@@ -6,7 +6,7 @@
 int main()
 {
     grd_scope *run =
-        grd_scope_begin_with(GRD_WITH(grd_scope_options, GRD_F64, nullptr, false, false));
+        grd_scope_begin_with(GRD_WITH(grd_scope_options, GRD_F64, nullptr, false, false, false));
     grd_scope_options options{};
     options.no_grad = true;
     grd_tensor *x = grd_require_grad(grd_ones(GRD_SHAPE(2, 3))), *dx = nullptr;

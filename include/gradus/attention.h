@@ -120,7 +120,8 @@ GRD_API grd_attention grd_sdpa_packed(const grd_tensor *query, const grd_tensor 
  * every path. */
 
 /* Which kernel would run, and for each faster one why not; chosen NULL if the call would fail, with
- * the error latched. Strings are constants. */
+ * the error latched. Where strict forbids what would run, that is still the answer. Strings are
+ * constants. */
 typedef struct grd_kernel_choice {
     const char *chosen; /* "flash", "composed" */
     int64_t num_refused;
@@ -163,8 +164,8 @@ typedef struct grd_mha_args {
     grd_mask mask;
     grd_weights weights;
     bool dropped_weights, logsumexp;
-    bool strict;      /* as in grd_sdpa_options */
-    grd_cache *cache; /* see grd_cache_create; NULL: none */
+    bool strict, composed; /* as in grd_sdpa_options */
+    grd_cache *cache;      /* see grd_cache_create; NULL: none */
 } grd_mha_args;
 /* query (B, L, E), key (B, S, kdim), value (B, S, vdim) -> output (B, L, E), in the module's
  * layout; give one tensor three times for self-attention. Masks and weights are of (B, H, L, S) in

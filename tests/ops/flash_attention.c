@@ -93,7 +93,8 @@ static grdi_flash_call call_of(const rule *r, const grd_tensor *const x[])
 static grd_tensor *attend(const rule *r, const grd_tensor *const x[])
 {
     const grdi_flash_call call = call_of(r, x);
-    return grdi_attend(&call);
+    grd_tensor *logsumexp;
+    return grdi_attend(&call, &logsumexp);
 }
 
 static const long two_lengths[] = { 3, 0 };
@@ -124,7 +125,8 @@ static grd_tensor *run_packed(const grd_tensor *const x[])
     for (int i = 0; i < 3; i++)
         parts[i] = grdi_packed_heads(x[0], i, 2);
     const grdi_flash_call call = call_of(&causal, parts);
-    return grdi_attend_packed(x[0], &call);
+    grd_tensor *logsumexp;
+    return grdi_attend_projected(x[0], &call, &logsumexp);
 }
 
 static void packed_reference(const plain x[], plain *y)

@@ -62,7 +62,8 @@ static results compute(const setting *s, grd_device *device, bool poisoned)
     call.query = grd_require_grad(q);
     call.key = grd_require_grad(k);
     call.value = grd_require_grad(v);
-    results r = { { grdi_attend(&call) } };
+    grd_tensor *logsumexp;
+    results r = { { grdi_attend(&call, &logsumexp) } };
     grd_backward_with(r.at[0], &(grd_backward_options){ .gradient = dy });
     r.at[1] = (grd_tensor *)grd_tensor_grad(q);
     r.at[2] = (grd_tensor *)grd_tensor_grad(k);
@@ -137,7 +138,7 @@ Test(flash_attention, a_query_without_keys_gets_zeros)
     const grdi_flash_call call = {
         .query = q, .key = k, .value = k, .scale = 1, .left = FAR, .offset = -2
     };
-    grd_tensor *y = grdi_attend(&call);
+    grd_tensor *logsumexp, *y = grdi_attend(&call, &logsumexp);
     cr_assert_eq(grd_item_at(y, GRD_DIMS(0, 0, 1, 0)), 0);
     cr_assert_eq(grd_item_at(y, GRD_DIMS(0, 0, 2, 0)), 1);
     cr_assert_eq(grd_backward(grd_sum(y)), GRD_OK);

@@ -1,0 +1,140 @@
+/* Attention over sequences that lie end to end: a launch of the flash kernel for each. */
+#include "tensor/front.h"
+
+#include <math.h>
+
+static const char op[] = "flash_attention";
+
+/* x with contiguous rows of D. */
+static const grd_tensor *with_rows(const grd_tensor *x)
+{
+    return x->array.dim[2].stride == 1 || x->array.dim[2].size <= 1 ? x : grdi_copy(x);
+}
+
+/* Rows first..last - 1 of x (T, H, D), as a batch of one (1, H, n, D). */
+static grdi_array part(const grd_tensor *x, int64_t first, int64_t last)
+{
+    const grdi_dim *dim = x->array.dim;
+    const size_t offset = (size_t)(first * dim[0].stride) * grdi_dtype_size(x->array.dtype);
+    return (grdi_array){
+        .data = x->array.data ? (char *)x->array.data + offset : NULL,
+        .dtype = x->array.dtype,
+        .rank = 4,
+        .dim = { { 1, 0 }, dim[1], { last - first, dim[0].stride }, dim[2] },
+    };
+}
+
+/* The same of a log-sum-exp (H, T): (1, H, n). */
+static grdi_array sums_part(const grd_tensor *x, int64_t first, int64_t last)
+{
+    const grdi_dim *dim = x->array.dim;
+    const size_t offset = (size_t)(first * dim[1].stride) * grdi_dtype_size(x->array.dtype);
+    return (grdi_array){
+        .data = x->array.data ? (char *)x->array.data + offset : NULL,
+        .dtype = x->array.dtype,
+        .rank = 3,
+        .dim = { { 1, 0 }, dim[0], { last - first, dim[1].stride } },
+    };
+}
+
+/* One sequence; empty ones have nothing to launch, and outputs start as what they leave. */
+typedef struct piece {
+    int64_t first_query, last_query, first_key, last_key;
+    grdi_flash how;
+} piece;
+
+static bool piece_of(piece *p, const grdi_flash_call *call, const grdi_sequences *s, int64_t b)
+{
+    *p = (piece){ s->starts_q[b],
+                  s->starts_q[b + 1],
+                  s->starts_k[b],
+                  s->starts_k[b + 1],
+                  { .scale = call->scale,
+                    .left = call->left,
+                    .right = call->right,
+                    .offset = call->offset,
+                    .by_length = call->by_length } };
+    if (call->by_length)
+        p->how.offset -= p->last_query - p->first_query;
+    return p->first_query < p->last_query && p->first_key < p->last_key;
+}
+
+grd_tensor *grdi_flash_sequences(const grdi_flash_call *call, const grdi_sequences *sequences,
+                                 grd_tensor **logsumexp)
+{
+    const grd_tensor *query = with_rows(call->query), *key = with_rows(call->key);
+    const grd_tensor *value = with_rows(call->value);
+    if (!query || !key || !value)
+        return NULL;
+    grd_device *device = grdi_device(query);
+    const grd_dtype dtype = query->array.dtype;
+    const grdi_dim *dim = query->array.dim;
+    const grd_shape rows = { 2, { dim[1].size, dim[0].size } };
+    const grd_shape shape = { 3, { dim[0].size, dim[1].size, value->array.dim[2].size } };
+    grd_tensor *output = grdi_full(op, &shape, 0, dtype, device);
+    *logsumexp = output ? grdi_full(op, &rows, -INFINITY, dtype, device) : NULL;
+    grd_status status = *logsumexp ? GRD_OK : GRD_ERROR_MEMORY;
+    for (int64_t b = 0; b < sequences->count && status == GRD_OK; b++) {
+        piece p;
+        if (!piece_of(&p, call, sequences, b))
+            continue;
+        const grdi_array q = part(query, p.first_query, p.last_query);
+        const grdi_array k = part(key, p.first_key, p.last_key);
+        const grdi_array v = part(value, p.first_key, p.last_key);
+        const grdi_array y = part(output, p.first_query, p.last_query);
+        const grdi_array sums = sums_part(*logsumexp, p.first_query, p.last_query);
+        status =
+            GRDI_LAUNCH(device, flash_attention, dtype, (device, &p.how, &y, &sums, &q, &k, &v));
+    }
+    return status == GRD_OK ? output : NULL;
+}
+
+/* Inputs and gradients, all with contiguous rows. */
+typedef struct backward_call {
+    const grdi_flash_call *call;
+    const grd_tensor *x[3], *output, *logsumexp, *doutput;
+    grd_tensor *const *dx;
+} backward_call;
+
+static grd_status backward_piece(const backward_call *c, const piece *p)
+{
+    grdi_array x[3], dx[3];
+    for (int i = 0; i < 3; i++) {
+        const int64_t first = i ? p->first_key : p->first_query;
+        const int64_t last = i ? p->last_key : p->last_query;
+        x[i] = part(c->x[i], first, last);
+        dx[i] = part(c->dx[i], first, last);
+    }
+    const grdi_array output = part(c->output, p->first_query, p->last_query);
+    const grdi_array doutput = part(c->doutput, p->first_query, p->last_query);
+    const grdi_array sums = sums_part(c->logsumexp, p->first_query, p->last_query);
+    const grdi_flash_gradient gradient = { &dx[0], &dx[1], &dx[2], &output, &sums, &doutput };
+    grd_device *device = grdi_device(c->output);
+    return GRDI_LAUNCH(device, flash_attention_backward, x[0].dtype,
+                       (device, &p->how, &gradient, &x[0], &x[1], &x[2]));
+}
+
+bool grdi_flash_sequences_backward(const grdi_flash_call *call, const grdi_sequences *sequences,
+                                   const grd_tensor *output, const grd_tensor *logsumexp,
+                                   const grd_tensor *doutput, grd_tensor *dx[3])
+{
+    backward_call c = {
+        call, { call->query, call->key, call->value }, output, logsumexp, with_rows(doutput), dx
+    };
+    for (int i = 0; i < 3; i++) {
+        c.x[i] = with_rows(c.x[i]);
+        if (!c.x[i] || !c.doutput)
+            return false;
+        const grd_shape shape = grdi_array_shape(&c.x[i]->array);
+        dx[i] = grdi_full(op, &shape, 0, c.x[i]->array.dtype, grdi_device(output));
+        if (!dx[i])
+            return false;
+    }
+    grd_status status = GRD_OK;
+    for (int64_t b = 0; b < sequences->count && status == GRD_OK; b++) {
+        piece p;
+        if (piece_of(&p, call, sequences, b))
+            status = backward_piece(&c, &p);
+    }
+    return status == GRD_OK;
+}

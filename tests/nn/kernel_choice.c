@@ -1,0 +1,279 @@
+/* Which kernel runs, what is said of it, and that it is so. */
+#include "autograd/node.h"
+#include "tests/nn/expect.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+enum { B = 2, H = 4, L = 6, D = 8 };
+
+static grd_scope *scope;
+static grd_rng *rng;
+
+static void begin(void)
+{
+    scope = grd_scope_begin();
+    rng = grd_rng_create(17);
+}
+
+static void end(void)
+{
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
+}
+
+TestSuite(kernel_choice, .init = begin, .fini = end);
+
+static grd_tensor *leaf(grd_shape shape)
+{
+    return grd_require_grad(grd_randn(rng, shape));
+}
+
+/* Whether the kernel that keeps no weights made it. */
+static bool is_flash(const grd_tensor *output)
+{
+    const grdi_node *node = grdi_history(output);
+    while (strcmp(node->op, "reshape") == 0 || strcmp(node->op, "squeeze") == 0)
+        node = node->inputs[0];
+    return strcmp(node->op, "flash_attention") == 0;
+}
+
+/* ---- What is said is what runs ---- */
+
+typedef struct row {
+    const char *reason; /* NULL: flash runs */
+    grd_sdpa_options options;
+    grd_dtype dtype;
+    int64_t keys;
+} row;
+
+static void check_row(const row *r, int64_t rank)
+{
+    grd_scope *inner = grd_scope_begin_with(&(grd_scope_options){ .dtype = r->dtype });
+    const grd_shape q = rank == 5 ? GRD_SHAPE(B, 3, H, L, D) : GRD_SHAPE(B, H, L, D);
+    const grd_shape k = rank == 5 ? GRD_SHAPE(B, 3, H, r->keys, D) : GRD_SHAPE(B, H, r->keys, D);
+    const grd_tensor *x[] = { leaf(q), leaf(k), leaf(k) };
+    const grd_kernel_choice choice = grd_sdpa_explain(x[0], x[1], x[2], &r->options);
+    const char *chosen = r->reason ? "composed" : "flash";
+    cr_assert_str_eq(choice.chosen, chosen, "%s", r->reason ? r->reason : "flash");
+    cr_assert_eq(choice.num_refused, r->reason ? 1 : 0);
+    if (r->reason) {
+        cr_assert_str_eq(choice.refused[0].kernel, "flash");
+        cr_assert(strstr(choice.refused[0].reason, r->reason), "%s", choice.refused[0].reason);
+    }
+    const grd_attention a = grd_sdpa(x[0], x[1], x[2], &r->options);
+    cr_assert_eq(is_flash(a.output), r->reason == NULL, "%s", grd_error_message());
+    cr_assert_eq(grd_scope_end(inner), GRD_OK, "%s", grd_error_message());
+}
+
+Test(kernel_choice, explain_names_what_runs_and_why_nothing_faster)
+{
+    const grd_tensor *bias = leaf(GRD_SHAPE(L, L)), *fixed = grd_ones(GRD_SHAPE(L, L));
+    const row rows[] = {
+        { NULL, { .mask.causal = true }, GRD_F32, L },
+        { NULL, { .mask.additive = fixed }, GRD_F32, L },
+        { NULL, { .weights = GRD_PER_HEAD, .logsumexp = true }, GRD_F32, L },
+        { NULL, { .strict = true }, GRD_F64, L },
+        { "in f64 flash is slower here", { .mask.causal = true }, GRD_F64, L },
+        { "mask.additive needs a gradient", { .mask.additive = bias }, GRD_F32, L },
+        { "dropout > 0", { .dropout = 0.1, .rng = rng }, GRD_F32, L },
+        { "softcap > 0", { .softcap = 1 }, GRD_F32, L },
+        { "options.composed is set", { .composed = true }, GRD_F32, L },
+        { "an input is empty", { .softcap = 0 }, GRD_F32, 0 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (int rank = 4; rank <= 5; rank++)
+            check_row(&rows[i], rank);
+}
+
+Test(kernel_choice, an_additive_mask_stands_in_no_way_while_nothing_is_recorded)
+{
+    const grd_tensor *x = grd_randn(rng, GRD_SHAPE(H, L, D));
+    const grd_sdpa_options options = { .mask.additive = leaf(GRD_SHAPE(L, L)) };
+    grd_scope *inner = grd_scope_begin_no_grad();
+    cr_assert_str_eq(grd_sdpa_explain(x, x, x, &options).chosen, "flash");
+    cr_assert_eq(grd_scope_end(inner), GRD_OK);
+    cr_assert_str_eq(grd_sdpa_explain(x, x, x, &options).chosen, "composed");
+}
+
+Test(kernel_choice, explain_fails_where_the_call_would)
+{
+    const grd_tensor *x = grd_ones(GRD_SHAPE(H, L, D)), *y = grd_ones(GRD_SHAPE(H, L, D + 1));
+    cr_assert_null(grd_sdpa_explain(x, y, x, NULL).chosen);
+    expect_error(GRD_ERROR_SHAPE, "sdpa_explain: head sizes differ");
+    cr_assert(grd_last_error().file && strstr(grd_last_error().file, "kernel_choice.c"));
+}
+
+Test(kernel_choice, of_the_module)
+{
+    const struct {
+        const char *reason;
+        grd_mha_options options;
+    } rows[] = {
+        { NULL, { .layout = GRD_BATCH_FIRST } },
+        { NULL, { .layout = GRD_BATCH_FIRST, .kdim = 8, .vdim = 8, .no_bias = true } },
+        { "keys are appended", { .layout = GRD_BATCH_FIRST, .add_bias_kv = true } },
+        { "keys are appended", { .layout = GRD_BATCH_FIRST, .add_zero_attn = true } },
+    };
+    const grd_tensor *x = grd_randn(rng, GRD_SHAPE(B, L, 8)),
+                     *y = grd_randn(rng, GRD_SHAPE(B, 9, 8));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        grd_mha_options o = rows[i].options;
+        o.embed_dim = 8;
+        o.num_heads = 2;
+        grd_module *m = grd_mha_create(rng, &o);
+        const grd_kernel_choice itself = grd_mha_explain(m, x, x, x, NULL);
+        const grd_kernel_choice cross = grd_mha_explain(m, x, y, y, NULL);
+        cr_assert_str_eq(itself.chosen, rows[i].reason ? "composed" : "flash");
+        cr_assert_str_eq(cross.chosen, itself.chosen);
+        if (rows[i].reason)
+            cr_assert(strstr(cross.refused[0].reason, rows[i].reason));
+        const bool fails =
+            grd_mha_forward(m, x, x, x, &(grd_mha_args){ .strict = true }).output == NULL;
+        cr_assert_eq(fails, rows[i].reason != NULL);
+        if (fails)
+            expect_error(GRD_ERROR_UNSUPPORTED, rows[i].reason);
+    }
+}
+
+/* ---- Strict ---- */
+
+Test(kernel_choice, strict_makes_falling_back_an_error_that_says_why)
+{
+    const grd_tensor *x = leaf(GRD_SHAPE(B, H, L, D));
+    const grd_sdpa_options capped = { .softcap = 2, .strict = true };
+    cr_assert_null(grd_sdpa(x, x, x, &capped).output);
+    expect_error(GRD_ERROR_UNSUPPORTED, "sdpa: strict: the flash kernel cannot run and composed "
+                                        "would keep the weights: the scores are capped");
+    cr_assert_str_eq(grd_sdpa_explain(x, x, x, &capped).chosen, "composed",
+                     "explaining is allowed");
+    const grd_sdpa_options both = { .composed = true, .strict = true };
+    cr_assert_null(grd_sdpa(x, x, x, &both).output);
+    expect_error(GRD_ERROR_ARGUMENT, "composed asks for the kernel that strict forbids");
+    cr_assert(is_flash(grd_sdpa(x, x, x, &(grd_sdpa_options){ .strict = true }).output));
+}
+
+Test(kernel_choice, strict_holds_in_a_scope_and_those_inside_it)
+{
+    const grd_tensor *x = leaf(GRD_SHAPE(B, H, L, D));
+    const grd_sdpa_options capped = { .softcap = 2 };
+    grd_scope *strict = grd_scope_begin_with(&(grd_scope_options){ .strict_kernels = true });
+    grd_scope *inner = grd_scope_begin();
+    cr_assert_null(grd_sdpa(x, x, x, &capped).output);
+    expect_error(GRD_ERROR_UNSUPPORTED, "the scores are capped");
+    cr_assert(grd_sdpa(x, x, x, NULL).output);
+    cr_assert_eq(grd_scope_end(inner), GRD_OK);
+    cr_assert_eq(grd_scope_end(strict), GRD_OK);
+    cr_assert(grd_sdpa(x, x, x, &capped).output, "it ended with its scope");
+}
+
+Test(kernel_choice, strict_leaves_empty_inputs_alone)
+{
+    const grd_tensor *none = grd_ones(GRD_SHAPE(0, H, L, D));
+    const grd_sdpa_options strict = { .strict = true };
+    cr_assert_eq(grd_tensor_count(grd_sdpa(none, none, none, &strict).output), 0);
+}
+
+/* ---- One meaning ---- */
+
+static void expect_same_everywhere(grd_dtype dtype, grd_shape queries, grd_shape keys,
+                                   const grd_mask *mask, double allowed)
+{
+    grd_scope *inner = grd_scope_begin_with(&(grd_scope_options){ .dtype = dtype });
+    const grd_tensor *x[] = { leaf(queries), leaf(keys), leaf(keys) };
+    grd_tensor *fast[3], *slow[3];
+    const grd_sdpa_options strict = { .mask = *mask, .strict = true };
+    const grd_sdpa_options composed = { .mask = *mask, .composed = true };
+    const grd_tensor *a = grd_sdpa(x[0], x[1], x[2], &strict).output;
+    const grd_tensor *b = grd_sdpa(x[0], x[1], x[2], &composed).output;
+    cr_assert(a && b, "%s", grd_error_message());
+    cr_assert(is_flash(a) && !is_flash(b));
+    const grd_tensor *dy = grd_randn(rng, grd_tensor_shape(a));
+    const grd_grad_options options = { .gradients = GRD_LIST(dy) };
+    expect_close(a, b, allowed);
+    grd_grad(GRD_LIST(a), GRD_LIST(x[0], x[1], x[2]), &options, fast);
+    grd_grad(GRD_LIST(b), GRD_LIST(x[0], x[1], x[2]), &options, slow);
+    for (int i = 0; i < 3; i++)
+        expect_close(fast[i], slow[i], allowed);
+    cr_assert_eq(grd_scope_end(inner), GRD_OK, "%s", grd_error_message());
+}
+
+/* Masks of every way to broadcast, under several batch dimensions. */
+Test(kernel_choice, any_leading_sizes_mean_the_same_to_both_kernels)
+{
+    const grd_shape queries[] = { GRD_SHAPE(4, 5, 8), GRD_SHAPE(2, 4, 5, 8),
+                                  GRD_SHAPE(2, 3, 4, 5, 8), GRD_SHAPE(2, 1, 3, 4, 5, 8) };
+    const grd_shape keys[] = { GRD_SHAPE(2, 7, 8), GRD_SHAPE(2, 2, 7, 8), GRD_SHAPE(2, 3, 2, 7, 8),
+                               GRD_SHAPE(2, 1, 3, 2, 7, 8) };
+    for (int i = 0; i < 4; i++) {
+        grd_shape samples = queries[i];
+        samples.rank -= 3;
+        grd_shape each = samples, pairs = samples;
+        each.size[each.rank++] = 7;
+        for (int d = 0; d < pairs.rank - 1; d++)
+            pairs.size[d] = 1; /* only the last batch dimension varies */
+        pairs.size[pairs.rank++] = 1;
+        pairs.size[pairs.rank++] = 5;
+        pairs.size[pairs.rank++] = 7;
+        const grd_mask masks[] = {
+            { .causal = true, .align = GRD_ALIGN_BOTTOM_RIGHT },
+            { .key_lengths = grd_randint(rng, 0, 8, samples),
+              .causal = true,
+              .align = GRD_ALIGN_KEY_LENGTHS },
+            { .key_ignore = grd_lt_scalar(grd_rand(rng, each), 0.3) },
+            { .attend = grd_lt_scalar(grd_rand(rng, pairs), 0.7) },
+            { .ignore = grd_lt_scalar(grd_rand(rng, GRD_SHAPE(4, 1, 7)), 0.3) },
+        };
+        for (size_t j = 0; j < sizeof masks / sizeof masks[0]; j++) {
+            expect_same_everywhere(GRD_F32, queries[i], keys[i], &masks[j], 1e-5);
+            expect_same_everywhere(GRD_F64, queries[i], keys[i], &masks[j], 1e-13);
+        }
+    }
+}
+
+/* ---- Rows without a key ---- */
+
+Test(kernel_choice, rows_without_a_key_are_counted_on_every_path)
+{
+    const grd_tensor *x = grd_randn(rng, GRD_SHAPE(B, H, L, D));
+    const grd_tensor *lengths = grd_from_i64((int64_t[]){ 0, 6 }, B, GRD_SHAPE(B));
+    const grd_tensor *hidden = grd_full(GRD_SHAPE(L, L), -INFINITY);
+    const struct {
+        grd_mask mask;
+        int64_t rows;
+    } cases[] = {
+        { { .causal = true }, 0 },
+        { { .key_lengths = lengths }, H * L },
+        { { .causal = true, .align = GRD_ALIGN_OFFSET, .offset = -2 }, B * H * 2 },
+        { { .window_left = GRD_SET(1), .align = GRD_ALIGN_OFFSET, .offset = 3 }, B * H * 2 },
+        { { .additive = hidden }, B * H * L },
+        { { .window_right = GRD_SET(0), .align = GRD_ALIGN_OFFSET, .offset = INT64_MIN },
+          B * H * L },
+    };
+    cr_assert_eq(grd_masked_rows(scope), 0);
+    int64_t total = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int kernel = 0; kernel < 3; kernel++) {
+            grd_scope *inner = grd_scope_begin();
+            const grd_sdpa_options o = { .mask = cases[i].mask,
+                                         .strict = kernel == 0,
+                                         .composed = kernel == 1,
+                                         .weights = kernel == 2 ? GRD_AVERAGED : GRD_NO_WEIGHTS };
+            cr_assert(grd_sdpa(x, x, x, &o).output, "%s", grd_error_message());
+            cr_assert_eq(grd_masked_rows(inner), cases[i].rows, "case %d, kernel %d: %d rows",
+                         (int)i, kernel, (int)grd_masked_rows(inner));
+            total += cases[i].rows;
+            cr_assert_eq(grd_scope_end(inner), GRD_OK);
+        }
+    cr_assert_eq(grd_masked_rows(scope), total, "inner scopes are counted");
+}
+
+Test(kernel_choice, rows_are_counted_for_open_scopes_only)
+{
+    grd_scope *ended = grd_scope_detach(grd_scope_begin());
+    cr_assert_eq(grd_masked_rows(ended), -1);
+    expect_error(GRD_ERROR_SCOPE, "masked_rows: this scope is not open");
+    grd_scope_end(ended);
+    cr_assert_eq(grd_masked_rows(NULL), -1);
+    expect_error(GRD_ERROR_SCOPE, "masked_rows");
+}
