@@ -3,6 +3,7 @@
  * queries, and neither their largest nor their sum runs across a vector. */
 #include "tensor/cpu/fast/vector.h"
 #include "tensor/cpu/loops.h"
+#include "tensor/object.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,7 +13,6 @@ enum {
     KEYS = 144,
     BACK_QUERIES = 4 * LANES,
     BACK_KEYS = 96,
-    MOST = 256, /* the largest size of a head: blocks stand on the stack */
 };
 
 static const float LOWEST = -3e38f, LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
@@ -211,10 +211,11 @@ static void exponentials(int64_t keys, float *scores, running *state, float *cor
     }
 }
 
-/* mixed [queries, value_size] = sum of exponentials times values */
-static running mix_values(const grdi_head *h, int64_t query, int64_t queries, float *mixed)
+/* mixed [queries, value_size] = sum of exponentials times values; panel has room for a block's
+ * queries. */
+static running mix_values(const grdi_head *h, int64_t query, int64_t queries, float *panel,
+                          float *mixed)
 {
-    float panel[MOST * QUERIES] __attribute__((aligned(64)));
     float scores[KEYS * QUERIES] __attribute__((aligned(64)));
     float correction[QUERIES] __attribute__((aligned(64)));
     running state = { { all(LOWEST), all(LOWEST) }, { all(0), all(0) } };
@@ -245,28 +246,40 @@ static running mix_values(const grdi_head *h, int64_t query, int64_t queries, fl
     return state;
 }
 
+/* output = mixed / sum, and the log-sum-exp, of a block's queries. */
+static void finish(const running *state, int64_t queries, int64_t value_size, const float *mixed,
+                   float *output, int64_t output_row, float *logsumexp)
+{
+    float sum[QUERIES], most[QUERIES];
+    for (int half = 0; half < 2; half++) {
+        store(sum + half * LANES, state->sum[half]);
+        store(most + half * LANES, state->most[half]);
+    }
+    for (int64_t i = 0; i < queries; i++) {
+        const bool blind = sum[i] == 0;
+        const float factor = blind ? 0 : 1 / sum[i];
+        logsumexp[i] = blind ? -INFINITY : LN_2 * most[i] + logf(sum[i]);
+        for (int64_t d = 0; d < value_size; d++)
+            output[i * output_row + d] = factor * mixed[i * value_size + d];
+    }
+}
+
 bool GRDI_LOOP(flash_attention_f32)(const grdi_head *h, int64_t first, int64_t last, float *output,
                                     int64_t output_row, float *logsumexp)
 {
-    if (h->size > MOST || h->value_size > MOST)
+    const size_t bytes = (size_t)((h->size + h->value_size) * QUERIES) * sizeof(float);
+    float *panel = grdi_allocate(bytes);
+    if (!panel)
         return false;
-    float mixed[QUERIES * MOST], sum[QUERIES], most[QUERIES];
+    float *mixed = panel + h->size * QUERIES;
     for (int64_t query = first; query < last; query += QUERIES) {
         const int64_t queries = last - query < QUERIES ? last - query : QUERIES;
         memset(mixed, 0, (size_t)(queries * h->value_size) * sizeof(float));
-        const running state = mix_values(h, query, queries, mixed);
-        for (int half = 0; half < 2; half++) {
-            store(sum + half * LANES, state.sum[half]);
-            store(most + half * LANES, state.most[half]);
-        }
-        for (int64_t i = 0; i < queries; i++) {
-            const bool blind = sum[i] == 0;
-            const float factor = blind ? 0 : 1 / sum[i];
-            logsumexp[query + i] = blind ? -INFINITY : LN_2 * most[i] + logf(sum[i]);
-            for (int64_t d = 0; d < h->value_size; d++)
-                output[(query + i) * output_row + d] = factor * mixed[i * h->value_size + d];
-        }
+        const running state = mix_values(h, query, queries, panel, mixed);
+        finish(&state, queries, h->value_size, mixed, output + query * output_row, output_row,
+               logsumexp + query);
     }
+    grdi_free(panel, bytes);
     return true;
 }
 
@@ -274,7 +287,7 @@ bool GRDI_LOOP(flash_attention_f32)(const grdi_head *h, int64_t first, int64_t l
 
 /* What belongs to the queries of a block. */
 typedef struct query_side {
-    float query[MOST * BACK_QUERIES], doutput[MOST * BACK_QUERIES]; /* transposed */
+    float *query, *doutput;                             /* transposed */
     float logsumexp[BACK_QUERIES], delta[BACK_QUERIES]; /* in units of log2; doutput . output */
 } query_side;
 
@@ -351,29 +364,39 @@ static void add_gradients(const block *b, const grdi_head_gradient *g, const flo
     multiply(&p, b->queries);
 }
 
-bool GRDI_LOOP(flash_attention_backward_f32)(const grdi_head *h, const grdi_head_gradient *g)
+/* The part of a block of queries in the gradients. */
+static void add_queries(const grdi_head *h, const grdi_head_gradient *g, int64_t query,
+                        int64_t queries, query_side *side)
 {
-    if (h->size > MOST || h->value_size > MOST)
-        return false;
-    query_side side;
     float weights[BACK_KEYS * BACK_QUERIES] __attribute__((aligned(64)));
     float dscores[BACK_KEYS * BACK_QUERIES] __attribute__((aligned(64)));
-    for (int64_t query = 0; query < h->queries; query += BACK_QUERIES) {
-        const int64_t left = h->queries - query,
-                      queries = left < BACK_QUERIES ? left : BACK_QUERIES;
-        int64_t key, end;
-        read_queries(h, g, query, queries, &side);
-        key_range(h, query, queries, &key, &end);
-        for (; key < end; key += BACK_KEYS) {
-            const int64_t keys = end - key < BACK_KEYS ? end - key : BACK_KEYS;
-            const block b = { h, query, queries, key, keys, BACK_QUERIES };
-            scores_of(&b, h->key, h->key_row, h->size, side.query, weights);
-            apply_masks(&b, weights);
-            hide(&b, weights);
-            scores_of(&b, h->value, h->value_row, h->value_size, side.doutput, dscores);
-            weigh(&b, &side, weights, dscores);
-            add_gradients(&b, g, weights, dscores);
-        }
+    int64_t key, end;
+    read_queries(h, g, query, queries, side);
+    key_range(h, query, queries, &key, &end);
+    for (; key < end; key += BACK_KEYS) {
+        const int64_t keys = end - key < BACK_KEYS ? end - key : BACK_KEYS;
+        const block b = { h, query, queries, key, keys, BACK_QUERIES };
+        scores_of(&b, h->key, h->key_row, h->size, side->query, weights);
+        apply_masks(&b, weights);
+        hide(&b, weights);
+        scores_of(&b, h->value, h->value_row, h->value_size, side->doutput, dscores);
+        weigh(&b, side, weights, dscores);
+        add_gradients(&b, g, weights, dscores);
     }
+}
+
+bool GRDI_LOOP(flash_attention_backward_f32)(const grdi_head *h, const grdi_head_gradient *g)
+{
+    query_side side;
+    const size_t bytes = (size_t)((h->size + h->value_size) * BACK_QUERIES) * sizeof(float);
+    side.query = grdi_allocate(bytes);
+    if (!side.query)
+        return false;
+    side.doutput = side.query + h->size * BACK_QUERIES;
+    for (int64_t query = 0; query < h->queries; query += BACK_QUERIES) {
+        const int64_t left = h->queries - query;
+        add_queries(h, g, query, left < BACK_QUERIES ? left : BACK_QUERIES, &side);
+    }
+    grdi_free(side.query, bytes);
     return true;
 }
