@@ -19,6 +19,9 @@ grd_tensor *grdi_mix(const grd_tensor *w, const grd_tensor *v, const grd_tensor 
 grd_tensor *grdi_weights(const grd_tensor *x, const grd_tensor *additive, const grd_tensor *keep,
                          double scale, grd_tensor **lse);
 
+/* grd_dropout with numbers from there on, which no generator counts; 0 < p < 1. */
+grd_tensor *grdi_dropout_at(const grd_tensor *x, double p, grdi_draw at);
+
 /* Attention in one kernel that keeps no weights: (B, Hq, L, Dv). Differentiable again and again, in
  * ops that do keep them. additive gets no gradient. Saves query, key, value, the result and what
  * masks it. *logsumexp (B, Hq, L) is that of the scores, unrecorded. */

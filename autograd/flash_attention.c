@@ -24,15 +24,31 @@ static bool saved_masks(grdi_node *node, grdi_flash_call *call)
 static const grd_tensor *all_pairs(const grdi_flash_call *c)
 {
     const grdi_dim *q = c->query->array.dim, *k = c->key->array.dim;
-    const grd_shape scores = { 4, { q[0].size, q[1].size, q[2].size, k[2].size } };
+    const grd_shape scores = { 4, { q[0].size, q[1].size, q[2].size, k[2].size - c->appended } };
     const grd_tensor *lengths = c->lengths;
     if (lengths)
         lengths = grd_view(lengths, GRD_SHAPE(q[0].size, 1, 1, 1));
     const grdi_mask_parts parts = { .attend = c->keep, .lengths = lengths };
-    const grdi_mask band = {
-        .left = c->left, .right = c->right, .offset = c->offset, .by_length = c->by_length
-    };
+    const grdi_mask band = { .left = c->left,
+                             .right = c->right,
+                             .offset = c->offset,
+                             .by_length = c->by_length,
+                             .appended = c->appended };
     return grdi_attention_mask(&parts, &band, &scores, grdi_device(c->query));
+}
+
+/* additive with zeros for the appended keys. */
+static const grd_tensor *all_additive(const grdi_flash_call *c)
+{
+    if (!c->additive || c->appended == 0)
+        return c->additive;
+    grd_shape shape = grd_tensor_shape(c->additive);
+    shape.size[shape.rank - 1] = grd_tensor_size(c->key, 2) - c->appended;
+    const grd_tensor *known = grd_expand(c->additive, shape);
+    shape.size[shape.rank - 1] = c->appended;
+    const grd_tensor *zeros =
+        grdi_full("flash_attention", &shape, 0, c->query->array.dtype, grdi_device(c->query));
+    return grd_cat(GRD_LIST(known, zeros), -1);
 }
 
 /* x (B, H, S, D) for each of Hq heads of the query. */
@@ -63,22 +79,51 @@ static grd_tensor *turned(const grd_tensor *x)
     return grd_transpose(x, -1, -2);
 }
 
-/* In recorded ops, with the weights in memory: w = weights(s), s = q k^T, y = w v:
- * dw = dy v^T, ds = scale w (dw - sum(w dw)), dq = ds k, dk = ds^T q, dv = w^T dy. */
+static grd_tensor *dropped(const grdi_flash_call *c, grd_tensor *w)
+{
+    return c->dropout > 0 ? grdi_dropout_at(w, c->dropout, c->draw) : w;
+}
+
+/* 0 in hidden pairs, whatever stood there. */
+static grd_tensor *cleared(const grd_tensor *x, const grd_tensor *keep)
+{
+    return grd_masked_fill(x, grd_logical_not(keep), 0);
+}
+
+/* The weights, and tanh(scale s / softcap), or NULL if scores are not capped, of s = q k^T. */
+static grd_tensor *weights_of(const grdi_flash_call *c, const grd_tensor *k, const grd_tensor *keep,
+                              grd_tensor **bent)
+{
+    grd_tensor *s = grdi_scores(c->query, k, keep);
+    const grd_tensor *additive = all_additive(c);
+    *bent = NULL;
+    if (!(c->softcap > 0))
+        return grdi_weights(s, additive, keep, c->scale, NULL);
+    *bent = grd_tanh(grd_mul_scalar(cleared(s, keep), c->scale / c->softcap));
+    return grdi_weights(grd_mul_scalar(*bent, c->softcap), additive, keep, 1, NULL);
+}
+
+/* In recorded ops, with the weights in memory: w = weights(capped(scale s)), s = q k^T,
+ * y = dropped(w) v: dw = dropped(dy v^T), ds = scale w (dw - sum(w dw)) capped', dq = ds k,
+ * dk = ds^T q, dv = dropped(w)^T dy. */
 void grdi_attend_backward(const grdi_flash_call *c, grd_tensor *dy, const bool wants[3],
                           grd_tensor *dx[3])
 {
     const int64_t heads = c->query->array.dim[1].size, shared_heads = c->key->array.dim[1].size;
     const grd_tensor *keep = all_pairs(c), *keep_turned = keep ? turned(keep) : NULL;
     const grd_tensor *k = repeated(c->key, heads), *v = repeated(c->value, heads);
-    grd_tensor *w = grdi_weights(grdi_scores(c->query, k, keep), c->additive, keep, c->scale, NULL);
+    grd_tensor *bent, *w = weights_of(c, k, keep, &bent);
+    if (grdi_latched())
+        return;
     if (wants[VALUE])
-        dx[VALUE] = shared(grdi_mix(turned(w), dy, keep_turned), shared_heads);
+        dx[VALUE] = shared(grdi_mix(turned(dropped(c, w)), dy, keep_turned), shared_heads);
     if (!wants[QUERY] && !wants[KEY])
         return;
-    grd_tensor *dw = grd_masked_fill(grdi_scores(dy, v, keep), grd_logical_not(keep), 0);
+    grd_tensor *dw = dropped(c, cleared(grdi_scores(dy, v, keep), keep));
     grd_tensor *sum = grd_sum_dims(grd_mul(w, dw), GRD_DIMS(-1), GRD_KEEP_DIMS);
     grd_tensor *ds = grd_mul_scalar(grd_mul(w, grd_sub(dw, sum)), c->scale);
+    if (bent)
+        ds = grd_mul(ds, grd_sub(grd_ones_like(bent), grd_square(bent)));
     if (wants[QUERY])
         dx[QUERY] = grdi_mix(ds, k, keep);
     if (wants[KEY])

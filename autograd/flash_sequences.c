@@ -1,5 +1,6 @@
 /* Attention over sequences that lie end to end. */
 #include "autograd/attention.h"
+#include "tensor/rng.h"
 
 enum { QUERY, KEY, VALUE, LOGSUMEXP = 0, STARTS_Q, STARTS_K };
 
@@ -52,6 +53,7 @@ typedef struct settings {
 static void piecewise(const grdi_flash_call *whole, const grdi_sequences *s, const grd_tensor *dy,
                       const bool wants[3], const grd_tensor **parts)
 {
+    grdi_draw draw = whole->draw;
     for (int64_t b = 0; b < s->count && !grdi_latched(); b++) {
         grd_tensor *dx[3] = { NULL };
         const int64_t *q = s->starts_q + b, *k = s->starts_k + b;
@@ -60,6 +62,8 @@ static void piecewise(const grdi_flash_call *whole, const grdi_sequences *s, con
         call.key = grdi_sequence_part(whole->key, k[0], k[1]);
         call.value = grdi_sequence_part(whole->value, k[0], k[1]);
         call.offset -= call.by_length ? q[1] - q[0] : 0;
+        call.draw = draw;
+        draw = grdi_draw_past(draw, grd_tensor_size(dy, 1) * (q[1] - q[0]) * (k[1] - k[0]));
         if (!grdi_latched())
             grdi_attend_backward(&call, grdi_sequence_part(dy, q[0], q[1]), wants, dx);
         for (int i = 0; i < 3; i++)

@@ -1,3 +1,4 @@
+#include "autograd/attention.h"
 #include "autograd/node.h"
 #include "tensor/rng.h"
 
@@ -33,6 +34,11 @@ static grd_tensor *drop(const grd_tensor *x, const dropping *how)
     grd_tensor *y =
         how->p > 0 ? grdi_dropout(x, how->p, how->at) : grdi_tensor_view(dropout.op, x, &x->array);
     return grdi_record(&dropout, y, (const grd_tensor *[]){ x }, 1, how);
+}
+
+grd_tensor *grdi_dropout_at(const grd_tensor *x, double p, grdi_draw at)
+{
+    return x ? drop(x, &(dropping){ p, at }) : grdi_fail_null(dropout.op);
 }
 
 grd_tensor *grd_dropout(const grd_tensor *x, double p, grd_rng *rng)

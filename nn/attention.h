@@ -38,6 +38,7 @@ typedef struct grdi_sdpa_call {
     grd_kernel_choice *choice; /* NULL; else all that is wanted, and nothing is computed */
     grdi_visible visible;
     double scale;
+    grdi_draw draw; /* where the numbers of dropout start, on every path */
 } grdi_sdpa_call;
 
 /* grd_sdpa of a call whose tensors, options (NULL: none) and op are set. */

@@ -1,4 +1,5 @@
 #include "nn/attention.h"
+#include "tensor/rng.h"
 
 #include <math.h>
 
@@ -223,6 +224,22 @@ static grd_attention compute(grdi_sdpa_call *c, bool fused)
     return result;
 }
 
+/* Both kernels draw the same numbers, and once. */
+static grd_attention compute_drawing(grdi_sdpa_call *c, bool fused)
+{
+    grd_rng *rng = c->options->rng;
+    if (!(c->options->dropout > 0))
+        return compute(c, fused);
+    c->draw = grdi_rng_next(rng);
+    int64_t pairs = size(c->key, 1);
+    for (int d = 0; d < c->query->array.rank - 1; d++)
+        pairs *= c->query->array.dim[d].size;
+    const grd_attention result = compute(c, fused);
+    if (!grdi_latched())
+        grdi_rng_advance(rng, pairs);
+    return result;
+}
+
 static bool see(grdi_sdpa_call *c)
 {
     grd_shape scores = grd_tensor_shape(c->query);
@@ -236,7 +253,7 @@ static grd_attention run(grdi_sdpa_call *c)
     const char *reason = see(c) ? grdi_sdpa_refusal(c) : NULL;
     if (c->choice)
         choose(c, reason);
-    return c->choice || grdi_latched() ? (grd_attention){ 0 } : compute(c, !reason);
+    return c->choice || grdi_latched() ? (grd_attention){ 0 } : compute_drawing(c, !reason);
 }
 
 grd_attention grdi_sdpa(grdi_sdpa_call *c)

@@ -94,7 +94,8 @@ static grd_attention compute(const grouped_call *g)
         scores = capped(g, scores);
     grd_tensor *weights = grdi_weights(
         scores, g->additive, g->keep, o->softcap > 0 ? 1 : g->call->scale, wants_lse ? &lse : NULL);
-    grd_tensor *dropped = o->dropout > 0 ? grd_dropout(weights, o->dropout, o->rng) : weights;
+    grd_tensor *dropped =
+        o->dropout > 0 ? grdi_dropout_at(weights, o->dropout, g->call->draw) : weights;
     return (grd_attention){
         .output = ungrouped(g, grdi_mix(dropped, g->value, g->keep)),
         .weights = chosen(g, weights, o->weights != GRD_NO_WEIGHTS),

@@ -16,14 +16,8 @@ const char *grdi_sdpa_unfused(const grdi_sdpa_call *c)
         return "flash takes f32 and f64 here (use grd_cast)";
     if (!grd_device_supports(grdi_device(c->query), "flash_attention"))
         return "the device has no flash kernel";
-    if (c->options->dropout > 0)
-        return "weights are dropped (dropout > 0)";
-    if (c->options->softcap > 0)
-        return "the scores are capped (softcap > 0)";
     if (additive && grdi_recording() && grd_tensor_requires_grad(additive))
         return "mask.additive needs a gradient";
-    if (c->visible.band.appended)
-        return "keys are appended (add_bias_kv or add_zero_attn)";
     if (dtype == GRD_F64 && !grdi_sdpa_strict(c->options))
         return "in f64 flash is slower here (strict runs it all the same, to save memory)";
     return NULL;
@@ -76,6 +70,7 @@ grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *c, grd_tensor **logsumexp)
 {
     const grdi_visible *visible = &c->visible;
     const grd_tensor *lengths = visible->parts.lengths;
+    const grd_tensor *additive = visible->parts.additive;
     const grd_tensor *keep = grdi_keep_of_pairs(visible, grdi_device(c->query));
     if (grdi_latched())
         return NULL;
@@ -85,14 +80,16 @@ grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *c, grd_tensor **logsumexp)
         .value = batched(c->value),
         .lengths = lengths ? grd_reshape(lengths, GRD_SHAPE(-1)) : NULL,
         .keep = batched_mask(keep, &visible->scores),
-        .additive = visible->additive
-                        ? batched_mask(grd_detach(visible->additive), &visible->scores)
-                        : NULL,
+        .additive = additive ? batched_mask(grd_detach(additive), &visible->scores) : NULL,
         .scale = c->scale,
+        .softcap = c->options->softcap,
+        .dropout = c->options->dropout,
+        .draw = c->draw,
         .left = visible->band.left,
         .right = visible->band.right,
         .offset = visible->band.offset,
         .by_length = visible->band.by_length,
+        .appended = visible->band.appended,
     };
     if (grdi_latched())
         return NULL;

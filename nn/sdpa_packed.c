@@ -1,5 +1,6 @@
 /* Attention over packed sequences. */
 #include "nn/attention.h"
+#include "tensor/rng.h"
 
 static const char op[] = "sdpa_packed";
 
@@ -129,20 +130,37 @@ static bool see(packed_call *p)
     return true;
 }
 
-static grd_tensor *fused(const packed_call *p)
+/* Past what every sequence draws. */
+static void advance(const packed_call *p)
 {
+    const grdi_sequences *s = &p->sequences;
+    for (int64_t b = 0; b < s->count; b++)
+        grdi_rng_advance(p->all.options->rng, p->all.query->array.dim[1].size *
+                                                  (s->starts_q[b + 1] - s->starts_q[b]) *
+                                                  (s->starts_k[b + 1] - s->starts_k[b]));
+}
+
+static grd_tensor *fused(packed_call *p)
+{
+    if (p->all.options->dropout > 0)
+        p->all.draw = grdi_rng_next(p->all.options->rng);
     const grdi_sdpa_call *c = &p->all;
     const grd_mask *mask = &c->options->mask;
     const grdi_flash_call call = { .query = c->query,
                                    .key = c->key,
                                    .value = c->value,
                                    .scale = c->scale,
+                                   .softcap = c->options->softcap,
+                                   .dropout = c->options->dropout,
+                                   .draw = c->draw,
                                    .left = c->visible.band.left,
                                    .right = c->visible.band.right,
                                    .offset = mask->offset,
                                    .by_length = mask->align == GRD_ALIGN_BOTTOM_RIGHT };
     grd_tensor *logsumexp;
     grd_tensor *y = grdi_attend_sequences(&call, p->starts_q, p->starts_k, &logsumexp);
+    if (y && c->options->dropout > 0)
+        advance(p);
     if (p->may_hide_rows)
         grdi_count_masked_rows(logsumexp);
     return y;

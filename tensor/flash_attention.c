@@ -30,9 +30,14 @@ typedef struct parts {
 static void describe(parts *p, const grdi_flash_call *call)
 {
     const grdi_array *q = &call->query->array, *k = &call->key->array;
-    const grd_shape pairs = { 4,
-                              { q->dim[0].size, q->dim[1].size, q->dim[2].size, k->dim[2].size } };
+    const grd_shape pairs = {
+        4, { q->dim[0].size, q->dim[1].size, q->dim[2].size, k->dim[2].size - call->appended }
+    };
     p->how = (grdi_flash){ .scale = call->scale,
+                           .softcap = call->softcap,
+                           .dropout = call->dropout,
+                           .draw = call->draw,
+                           .appended = call->appended,
                            .left = call->left,
                            .right = call->right,
                            .offset = call->offset,

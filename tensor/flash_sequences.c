@@ -1,5 +1,6 @@
 /* Attention over sequences that lie end to end: a launch of the flash kernel for each. */
 #include "tensor/front.h"
+#include "tensor/rng.h"
 
 #include <math.h>
 
@@ -43,20 +44,26 @@ typedef struct piece {
     grdi_flash how;
 } piece;
 
-static bool piece_of(piece *p, const grdi_flash_call *call, const grdi_sequences *s, int64_t b)
+static bool piece_of(piece *p, const grdi_flash_call *call, const grdi_sequences *s, int64_t b,
+                     grdi_draw *draw)
 {
     *p = (piece){ s->starts_q[b],
                   s->starts_q[b + 1],
                   s->starts_k[b],
                   s->starts_k[b + 1],
                   { .scale = call->scale,
+                    .softcap = call->softcap,
+                    .dropout = call->dropout,
+                    .draw = *draw,
                     .left = call->left,
                     .right = call->right,
                     .offset = call->offset,
                     .by_length = call->by_length } };
+    const int64_t queries = p->last_query - p->first_query, keys = p->last_key - p->first_key;
     if (call->by_length)
-        p->how.offset -= p->last_query - p->first_query;
-    return p->first_query < p->last_query && p->first_key < p->last_key;
+        p->how.offset -= queries;
+    *draw = grdi_draw_past(*draw, call->query->array.dim[1].size * queries * keys);
+    return queries > 0 && keys > 0;
 }
 
 grd_tensor *grdi_flash_sequences(const grdi_flash_call *call, const grdi_sequences *sequences,
@@ -74,9 +81,10 @@ grd_tensor *grdi_flash_sequences(const grdi_flash_call *call, const grdi_sequenc
     grd_tensor *output = grdi_full(op, &shape, 0, dtype, device);
     *logsumexp = output ? grdi_full(op, &rows, -INFINITY, dtype, device) : NULL;
     grd_status status = *logsumexp ? GRD_OK : GRD_ERROR_MEMORY;
+    grdi_draw draw = call->draw;
     for (int64_t b = 0; b < sequences->count && status == GRD_OK; b++) {
         piece p;
-        if (!piece_of(&p, call, sequences, b))
+        if (!piece_of(&p, call, sequences, b, &draw))
             continue;
         const grdi_array q = part(query, p.first_query, p.last_query);
         const grdi_array k = part(key, p.first_key, p.last_key);
@@ -131,9 +139,10 @@ bool grdi_flash_sequences_backward(const grdi_flash_call *call, const grdi_seque
             return false;
     }
     grd_status status = GRD_OK;
+    grdi_draw draw = call->draw;
     for (int64_t b = 0; b < sequences->count && status == GRD_OK; b++) {
         piece p;
-        if (piece_of(&p, call, sequences, b))
+        if (piece_of(&p, call, sequences, b, &draw))
             status = backward_piece(&c, &p);
     }
     return status == GRD_OK;

@@ -109,9 +109,11 @@ grd_tensor *grdi_attention_mask(const grdi_mask_parts *parts, const grdi_mask *m
  * may be NULL, as lengths may. The result lies in memory as (B, L, Hq, Dv), gradients alike. */
 typedef struct grdi_flash_call {
     const grd_tensor *query, *key, *value, *lengths, *keep, *additive;
-    double scale;
+    double scale, softcap, dropout;
+    grdi_draw draw;
     int64_t left, right, offset;
     bool by_length;
+    int64_t appended; /* of the keys; keep and additive do not know them */
 } grdi_flash_call;
 grd_tensor *grdi_flash_attention(const grdi_flash_call *call, grd_tensor **logsumexp);
 /* Gradients go where dx[i] is, and to new memory where it is NULL. */
@@ -120,8 +122,9 @@ bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor
                                    grd_tensor *dx[3]);
 /* The same of sequences that lie end to end: query (Tq, Hq, D), key (Tk, H, D), value (Tk, H, Dv)
  * -> (Tq, Hq, Dv), logsumexp (Hq, Tq). Sequence b has rows starts_q[b] to starts_q[b + 1] - 1 of
- * the queries, and of the keys alike. A call has no lengths, keep nor additive; with by_length,
- * offset counts from bottom right. */
+ * the queries, and of the keys alike. A call has no lengths, keep,
+ * additive nor appended keys; with by_length, offset counts from bottom right; each sequence draws
+ * behind the one before. */
 typedef struct grdi_sequences {
     const int64_t *starts_q, *starts_k; /* count + 1 each */
     int64_t count;

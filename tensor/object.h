@@ -84,7 +84,7 @@ struct grd_scope {
     bool (*watch)(const struct grd_backward_step *step, void *user); /* NULL: none, user is unset */
     void *watch_user;
     int64_t masked_rows; /* the thread's count when it began */
-    bool unwatched; /* by the watches of the scopes around, one of which is looking just now */
+    bool unwatched;      /* by the watches of the scopes around, one of which is looking just now */
     bool pooled;
 };
 

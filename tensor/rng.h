@@ -70,11 +70,17 @@ static inline uint64_t grdi_scaled(uint64_t bits, uint64_t range)
     return (uint64_t)((product)bits * range >> 64);
 }
 
+static inline grdi_draw grdi_draw_past(grdi_draw draw, int64_t elements)
+{
+    draw.counter += ((uint64_t)elements + 3) / 4;
+    return draw;
+}
+
 static inline void grdi_rng_advance(grd_rng *rng, int64_t elements)
 {
     if (grdi_self.draws)
         grdi_note_draw(rng);
-    rng->state.counter += ((uint64_t)elements + 3) / 4;
+    rng->state.counter = grdi_draw_past(grdi_rng_next(rng), elements).counter;
 }
 
 #endif

@@ -96,8 +96,8 @@ typedef struct grd_sdpa_options {
 /* query (..., Hq, L, D), key (..., H, S, D), value (..., H, S, Dv), Hq a multiple of H: query heads
  * that follow each other share a head of the keys -> output (..., Hq, L, Dv), whose heads may lie
  * side by side in memory, as grd_merge_heads wants them. One floating type and device, any strides.
- * Differentiable again and again. In f32, where nothing but the output needs the weights, they are
- * never in memory; then saves query, key, value, output and L numbers a head, else the weights. */
+ * Differentiable again and again. Saves query, key, value, output and L numbers a head where the
+ * weights are never in memory (see "Which kernel"), else the weights. */
 GRD_API grd_attention grd_sdpa(const grd_tensor *query, const grd_tensor *key,
                                const grd_tensor *value, const grd_sdpa_options *options);
 

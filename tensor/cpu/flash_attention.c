@@ -45,7 +45,11 @@ grdi_pairs grdi_pairs_of(const grdi_flash *how, const grdi_array *query, const g
 {
     grdi_pairs pairs = {
         .queries = query->dim[2].size,
-        .keys = key->dim[2].size,
+        .keys = key->dim[2].size - how->appended,
+        .first_appended = key->dim[2].size - how->appended,
+        .end = key->dim[2].size,
+        .first_word =
+            (uint64_t)((b * query->dim[1].size + h) * query->dim[2].size * key->dim[2].size),
         .diagonal = limited(how->offset),
         .left = limited(how->left),
         .right = limited(how->right),
@@ -80,12 +84,20 @@ static grdi_head head_of(const call *c, int64_t b, int64_t h)
         .value_row = c->value->dim[2].stride,
         .queries = pairs.queries,
         .keys = pairs.keys,
+        .first_appended = pairs.first_appended,
+        .appended = pairs.end - pairs.first_appended,
         .size = c->query->dim[3].size,
         .value_size = c->value->dim[3].size,
         .diagonal = pairs.diagonal,
         .left = pairs.left,
         .right = pairs.right,
         .scale = (float)c->how->scale,
+        .softcap = (float)c->how->softcap,
+        .kept = c->how->dropout > 0 ? (float)(1 / (1 - c->how->dropout)) : 0,
+        .dropped = (uint32_t)(c->how->dropout * 0x1p32),
+        .draw = c->how->draw,
+        .first_word = pairs.first_word,
+        .word_row = pairs.end,
         .visible = pairs.visible,
         .visible_row = pairs.visible_row,
         .visible_column = pairs.visible_column,
@@ -112,8 +124,12 @@ static grd_status mark_finite(void *context, int64_t first, int64_t last)
     const int64_t heads = c->key->dim[1].size;
     for (int64_t i = first; i < last; i++) {
         const grdi_head h = head_of(c, i / heads, i % heads * group_of(c));
+        const float *last_key = h.key + h.first_appended * h.key_row;
+        const float *last_value = h.value + h.first_appended * h.value_row;
         c->finite[i] = rows_finite(c, h.key, h.key_row, h.keys, h.size) &&
-                       rows_finite(c, h.value, h.value_row, h.keys, h.value_size);
+                       rows_finite(c, h.value, h.value_row, h.keys, h.value_size) &&
+                       rows_finite(c, last_key, h.key_row, h.appended, h.size) &&
+                       rows_finite(c, last_value, h.value_row, h.appended, h.value_size);
     }
     return GRD_OK;
 }

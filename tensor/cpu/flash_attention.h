@@ -10,10 +10,12 @@ typedef struct grdi_place {
     int64_t sample, head, first, last;
 } grdi_place;
 
-/* Which queries of one head see which of its keys; `additive` is the offset of its first element.
- */
+/* Which queries of one head see which of its keys: of those before `keys` what the rest says, and
+ * all from `first_appended` to `end`. `additive` is the offset of its first element, `first_word`
+ * the number of the random word of its first pair. */
 typedef struct grdi_pairs {
-    int64_t queries, keys, diagonal, left, right;
+    int64_t queries, keys, first_appended, end, diagonal, left, right;
+    uint64_t first_word;
     const bool *visible;
     int64_t visible_row, visible_column;
     int64_t additive, additive_row, additive_column;

@@ -1,6 +1,7 @@
 #include "tensor/cpu/flash_attention.h"
 #include "tensor/cpu/rows.h"
 #include "tensor/object.h"
+#include "tensor/rng.h"
 
 #include <math.h>
 
@@ -11,7 +12,7 @@ typedef struct head {
     grdi_pairs pairs;
     int64_t at_query, at_key, at_value; /* of the head's first row */
     int64_t size, value_size;
-    double *query_row, *key_row, *value_row, *other_row, *scores;
+    double *query_row, *key_row, *value_row, *other_row, *scores, *slopes;
     size_t bytes;
 } head;
 
@@ -36,7 +37,7 @@ static bool open_head(head *h, const grdi_flash *how, const grdi_array *query,
         .size = query->dim[3].size,
         .value_size = value->dim[3].size,
     };
-    const int64_t room = 2 * h->size + 2 * h->value_size + h->pairs.keys;
+    const int64_t room = 2 * h->size + 2 * h->value_size + 2 * h->pairs.end;
     h->bytes = (size_t)room * sizeof(double);
     h->query_row = grdi_allocate(h->bytes);
     if (!h->query_row)
@@ -45,6 +46,7 @@ static bool open_head(head *h, const grdi_flash *how, const grdi_array *query,
     h->value_row = h->key_row + h->size;
     h->other_row = h->value_row + h->value_size;
     h->scores = h->other_row + h->value_size;
+    h->slopes = h->scores + h->pairs.end;
     return true;
 }
 
@@ -69,6 +71,8 @@ static double dot(int64_t n, const double *a, const double *b)
 static bool sees(const grdi_pairs *p, int64_t i, int64_t j)
 {
     const int64_t right_of = j - (i + p->diagonal);
+    if (j >= p->keys)
+        return j >= p->first_appended;
     return right_of <= p->right && -right_of <= p->left &&
            (!p->visible || p->visible[i * p->visible_row + j * p->visible_column]);
 }
@@ -77,24 +81,45 @@ static double additive_of(const head *h, int64_t i, int64_t j)
 {
     double value;
     const grdi_pairs *p = &h->pairs;
-    if (!h->how->additive)
+    if (!h->how->additive || j >= p->first_appended)
         return 0;
     const int64_t at = p->additive + i * p->additive_row + j * p->additive_column;
     return *grdi_load_f64(h->how->additive, at, 1, 1, &value);
 }
 
-/* scores [j] = scale query [i] . key [j] + additive, -infinity where hidden; returns the largest.
- */
+/* x, capped; *slope is the derivative. */
+static double capped(double x, double softcap, double *slope)
+{
+    const double t = softcap > 0 ? tanh(x / softcap) : 0;
+    *slope = 1 - t * t;
+    return softcap > 0 ? softcap * t : x;
+}
+
+/* What the weight of a pair is multiplied by: 0 where it is dropped. */
+static double kept(const head *h, int64_t i, int64_t j)
+{
+    const double p = h->how->dropout;
+    const uint64_t pair = h->pairs.first_word + (uint64_t)(i * h->pairs.end + j);
+    if (p == 0)
+        return 1;
+    return (uint32_t)(grdi_random_bits(h->how->draw, pair) >> 32) < (uint32_t)(p * 0x1p32)
+               ? 0
+               : 1 / (1 - p);
+}
+
+/* scores [j] = capped(scale query [i] . key [j]) + additive, -infinity where hidden, and their
+ * slopes; returns the largest. */
 static double score(const head *h, int64_t i)
 {
     double most = -INFINITY;
     const double *query = row(h->query, h->at_query, i, h->size, h->query_row);
-    for (int64_t j = 0; j < h->pairs.keys; j++) {
+    for (int64_t j = 0; j < h->pairs.end; j++) {
         h->scores[j] = -INFINITY;
         if (!sees(&h->pairs, i, j))
             continue;
         const double *key = row(h->key, h->at_key, j, h->size, h->key_row);
-        h->scores[j] = h->how->scale * dot(h->size, query, key) + additive_of(h, i, j);
+        const double raw = h->how->scale * dot(h->size, query, key);
+        h->scores[j] = capped(raw, h->how->softcap, &h->slopes[j]) + additive_of(h, i, j);
         if (!(h->scores[j] <= most)) /* a NaN too */
             most = h->scores[j];
     }
@@ -127,14 +152,15 @@ static double attend(const head *h, int64_t i)
     double sum = 0;
     for (int64_t d = 0; d < h->value_size; d++)
         h->other_row[d] = 0;
-    for (int64_t j = 0; j < h->pairs.keys; j++) {
+    for (int64_t j = 0; j < h->pairs.end; j++) {
         if (!sees(&h->pairs, i, j))
             continue;
         const double weight = most == -INFINITY ? 0 : exp(h->scores[j] - most);
         const double *value = row(h->value, h->at_value, j, h->value_size, h->value_row);
+        const double mixed = weight * kept(h, i, j);
         sum += weight;
-        for (int64_t d = 0; d < h->value_size; d++)
-            h->other_row[d] += weight * value[d];
+        for (int64_t d = 0; d < h->value_size && mixed != 0; d++)
+            h->other_row[d] += mixed * value[d];
     }
     for (int64_t d = 0; d < h->value_size && sum != 0; d++)
         h->other_row[d] /= sum;
@@ -170,9 +196,12 @@ static void add_pair(const head *h, const gradients *g, int64_t i, int64_t j, do
 {
     const grdi_flash_gradient *of = g->of;
     const double *value = row(h->value, h->at_value, j, h->value_size, h->value_row);
-    const double dscore = h->how->scale * weight * (dot(h->value_size, doutput, value) - delta);
+    const double factor = kept(h, i, j);
+    const double dweight = factor == 0 ? 0 : factor * dot(h->value_size, doutput, value);
+    const double dscore = h->how->scale * weight * (dweight - delta) * h->slopes[j];
     const double *key = row(h->key, h->at_key, j, h->size, h->key_row);
-    add_row(of->dvalue, g->dvalue + j * of->dvalue->dim[2].stride, h->value_size, weight, doutput);
+    add_row(of->dvalue, g->dvalue + j * of->dvalue->dim[2].stride, h->value_size, weight * factor,
+            doutput);
     add_row(of->dquery, g->dquery + i * of->dquery->dim[2].stride, h->size, dscore, key);
     const double *query = row(h->query, h->at_query, i, h->size, h->query_row);
     add_row(of->dkey, g->dkey + j * of->dkey->dim[2].stride, h->size, dscore, query);
@@ -190,7 +219,7 @@ static void backward_of(const head *h, const gradients *g, int64_t i)
     const double *output = row(of->output, g->output, i, h->value_size, h->value_row);
     const double *doutput = row(of->doutput, g->doutput, i, h->value_size, h->other_row);
     const double delta = dot(h->value_size, output, doutput);
-    for (int64_t j = 0; j < h->pairs.keys; j++)
+    for (int64_t j = 0; j < h->pairs.end; j++)
         if (sees(&h->pairs, i, j))
             add_pair(h, g, i, j, exp(h->scores[j] - logsumexp), delta, doutput);
 }

@@ -76,8 +76,8 @@ Test(kernel_choice, explain_names_what_runs_and_why_nothing_faster)
         { NULL, { .strict = true }, GRD_F64, L },
         { "in f64 flash is slower here", { .mask.causal = true }, GRD_F64, L },
         { "mask.additive needs a gradient", { .mask.additive = bias }, GRD_F32, L },
-        { "dropout > 0", { .dropout = 0.1, .rng = rng }, GRD_F32, L },
-        { "softcap > 0", { .softcap = 1 }, GRD_F32, L },
+        { NULL, { .dropout = 0.1, .rng = rng }, GRD_F32, L },
+        { NULL, { .softcap = 1 }, GRD_F32, L },
         { "options.composed is set", { .composed = true }, GRD_F32, L },
         { "an input is empty", { .softcap = 0 }, GRD_F32, 0 },
     };
@@ -106,14 +106,19 @@ Test(kernel_choice, explain_fails_where_the_call_would)
 
 Test(kernel_choice, of_the_module)
 {
+    const grd_mask bias = { .additive = leaf(GRD_SHAPE(1, 1)) };
     const struct {
         const char *reason;
         grd_mha_options options;
+        grd_mask mask;
     } rows[] = {
-        { NULL, { .layout = GRD_BATCH_FIRST } },
-        { NULL, { .layout = GRD_BATCH_FIRST, .kdim = 8, .vdim = 8, .no_bias = true } },
-        { "keys are appended", { .layout = GRD_BATCH_FIRST, .add_bias_kv = true } },
-        { "keys are appended", { .layout = GRD_BATCH_FIRST, .add_zero_attn = true } },
+        { NULL, { .layout = GRD_BATCH_FIRST }, { .causal = true, .align = GRD_ALIGN_TOP_LEFT } },
+        { NULL,
+          { .layout = GRD_BATCH_FIRST, .kdim = 8, .vdim = 8, .no_bias = true },
+          { .causal = false } },
+        { NULL, { .layout = GRD_BATCH_FIRST, .add_bias_kv = true }, { .causal = false } },
+        { NULL, { .layout = GRD_BATCH_FIRST, .add_zero_attn = true }, { .causal = false } },
+        { "mask.additive needs a gradient", { .layout = GRD_BATCH_FIRST }, bias },
     };
     const grd_tensor *x = grd_randn(rng, GRD_SHAPE(B, L, 8)),
                      *y = grd_randn(rng, GRD_SHAPE(B, 9, 8));
@@ -122,14 +127,15 @@ Test(kernel_choice, of_the_module)
         o.embed_dim = 8;
         o.num_heads = 2;
         grd_module *m = grd_mha_create(rng, &o);
-        const grd_kernel_choice itself = grd_mha_explain(m, x, x, x, NULL);
-        const grd_kernel_choice cross = grd_mha_explain(m, x, y, y, NULL);
+        grd_mha_args args = { .mask = rows[i].mask };
+        const grd_kernel_choice itself = grd_mha_explain(m, x, x, x, &args);
+        const grd_kernel_choice cross = grd_mha_explain(m, x, y, y, &args);
         cr_assert_str_eq(itself.chosen, rows[i].reason ? "composed" : "flash");
         cr_assert_str_eq(cross.chosen, itself.chosen);
         if (rows[i].reason)
             cr_assert(strstr(cross.refused[0].reason, rows[i].reason));
-        const bool fails =
-            grd_mha_forward(m, x, x, x, &(grd_mha_args){ .strict = true }).output == NULL;
+        args.strict = true;
+        const bool fails = grd_mha_forward(m, x, x, x, &args).output == NULL;
         cr_assert_eq(fails, rows[i].reason != NULL);
         if (fails)
             expect_error(GRD_ERROR_UNSUPPORTED, rows[i].reason);
@@ -141,11 +147,11 @@ Test(kernel_choice, of_the_module)
 Test(kernel_choice, strict_makes_falling_back_an_error_that_says_why)
 {
     const grd_tensor *x = leaf(GRD_SHAPE(B, H, L, D));
-    const grd_sdpa_options capped = { .softcap = 2, .strict = true };
-    cr_assert_null(grd_sdpa(x, x, x, &capped).output);
+    const grd_sdpa_options biased = { .mask.additive = leaf(GRD_SHAPE(L, L)), .strict = true };
+    cr_assert_null(grd_sdpa(x, x, x, &biased).output);
     expect_error(GRD_ERROR_UNSUPPORTED, "sdpa: strict: the flash kernel cannot run and composed "
-                                        "would keep the weights: the scores are capped");
-    cr_assert_str_eq(grd_sdpa_explain(x, x, x, &capped).chosen, "composed",
+                                        "would keep the weights: mask.additive needs a gradient");
+    cr_assert_str_eq(grd_sdpa_explain(x, x, x, &biased).chosen, "composed",
                      "explaining is allowed");
     const grd_sdpa_options both = { .composed = true, .strict = true };
     cr_assert_null(grd_sdpa(x, x, x, &both).output);
@@ -156,15 +162,15 @@ Test(kernel_choice, strict_makes_falling_back_an_error_that_says_why)
 Test(kernel_choice, strict_holds_in_a_scope_and_those_inside_it)
 {
     const grd_tensor *x = leaf(GRD_SHAPE(B, H, L, D));
-    const grd_sdpa_options capped = { .softcap = 2 };
+    const grd_sdpa_options biased = { .mask.additive = leaf(GRD_SHAPE(L, L)) };
     grd_scope *strict = grd_scope_begin_with(&(grd_scope_options){ .strict_kernels = true });
     grd_scope *inner = grd_scope_begin();
-    cr_assert_null(grd_sdpa(x, x, x, &capped).output);
-    expect_error(GRD_ERROR_UNSUPPORTED, "the scores are capped");
+    cr_assert_null(grd_sdpa(x, x, x, &biased).output);
+    expect_error(GRD_ERROR_UNSUPPORTED, "mask.additive needs a gradient");
     cr_assert(grd_sdpa(x, x, x, NULL).output);
     cr_assert_eq(grd_scope_end(inner), GRD_OK);
     cr_assert_eq(grd_scope_end(strict), GRD_OK);
-    cr_assert(grd_sdpa(x, x, x, &capped).output, "it ended with its scope");
+    cr_assert(grd_sdpa(x, x, x, &biased).output, "it ended with its scope");
 }
 
 Test(kernel_choice, strict_leaves_empty_inputs_alone)
@@ -229,6 +235,39 @@ Test(kernel_choice, any_leading_sizes_mean_the_same_to_both_kernels)
             expect_same_everywhere(GRD_F64, queries[i], keys[i], &masks[j], 1e-13);
         }
     }
+}
+
+/* All results, on either kernel, with the same numbers drawn. */
+Test(kernel_choice, what_is_dropped_and_capped_is_the_same_on_both_kernels)
+{
+    grd_scope *inner = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
+    const grd_tensor *x = leaf(GRD_SHAPE(B, H, L, D)), *k = leaf(GRD_SHAPE(B, 2, 9, D));
+    grd_attention a[2];
+    for (int composed = 0; composed < 2; composed++) {
+        grd_rng *drawn = grd_rng_create(4);
+        const grd_sdpa_options o = { .mask = { .causal = true, .align = GRD_ALIGN_BOTTOM_RIGHT },
+                                     .softcap = 0.7,
+                                     .dropout = 0.4,
+                                     .rng = drawn,
+                                     .weights = GRD_PER_HEAD,
+                                     .dropped_weights = true,
+                                     .logsumexp = true,
+                                     .strict = !composed,
+                                     .composed = composed };
+        a[composed] = grd_sdpa(x, k, k, &o);
+        cr_assert_eq(is_flash(a[composed].output), !composed);
+        const grd_tensor *next = grd_rand(drawn, GRD_SHAPE(1)), *wanted;
+        grd_rng *past = grd_rng_create(4);
+        cr_assert(grd_dropout(grd_ones(GRD_SHAPE(B, H, L, 9)), 0.4, past));
+        wanted = grd_rand(past, GRD_SHAPE(1));
+        cr_assert(grd_equal(next, wanted), "the generator stands where a dropout would leave it");
+    }
+    expect_close(a[0].output, a[1].output, 1e-13);
+    cr_assert(grd_equal(a[0].dropped_weights, a[1].dropped_weights));
+    const grd_tensor *values =
+        grd_index_select(k, 1, grd_from_i64((int64_t[]){ 0, 0, 1, 1 }, H, GRD_SHAPE(H)));
+    expect_close(a[0].output, grd_matmul(a[0].dropped_weights, values), 1e-13);
+    cr_assert_eq(grd_scope_end(inner), GRD_OK, "%s", grd_error_message());
 }
 
 /* ---- Rows without a key ---- */

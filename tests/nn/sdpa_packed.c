@@ -93,6 +93,8 @@ Test(sdpa_packed, is_each_sequence_by_itself)
         grd_sdpa_options o = { .mask = masks[i], .scale = GRD_SET(-0.7) };
         expect_as_apart(&o, 1e-6, true);
         o.softcap = 1.5;
+        expect_as_apart(&o, 1e-6, true);
+        o.composed = true;
         expect_as_apart(&o, 1e-6, false);
     }
     grd_scope *inner = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
@@ -233,8 +235,8 @@ Test(sdpa_packed, bad_input_is_named)
     REFUSED(c.o.mask.key_lengths = cuts(1, 2, 3), ARGUMENT, "mask.key_lengths has no meaning");
     REFUSED(c.o.mask.align = GRD_ALIGN_KEY_LENGTHS, ARGUMENT, "say GRD_ALIGN_BOTTOM_RIGHT");
     REFUSED(c.o.dropout = 2, ARGUMENT, "dropout is 2, expected 0 <= dropout < 1");
-    REFUSED((c.o.softcap = 1, c.o.strict = true), UNSUPPORTED,
-            "strict: the flash kernel cannot run");
+    REFUSED((c.o.composed = true, c.o.strict = true), ARGUMENT,
+            "composed asks for the kernel that strict forbids");
     REFUSED((c.starts_k = cuts(0, 3, 6), c.o.mask.causal = true), ARGUMENT,
             "mask.align is not stated, and 2 queries over 3 keys have no one diagonal");
 }

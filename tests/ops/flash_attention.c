@@ -1,4 +1,5 @@
 #include "autograd/attention.h"
+#include "tensor/rng.h"
 #include "tests/op_cases.h"
 
 #include <math.h>
@@ -9,12 +10,16 @@ typedef struct rule {
     const long *lengths; /* of each sample */
     double scale;
     bool checkered; /* query i sees key j only where i + j is no multiple of 3 */
+    double softcap, dropout;
+    long appended; /* keys at the end that every query sees */
 } rule;
 
 static const long FAR = 1000;
 
-static bool sees(const rule *r, long b, long i, long j)
+static bool sees(const rule *r, long b, long i, long j, long keys)
 {
+    if (j >= keys - r->appended)
+        return true;
     const long at = j - (i + r->offset);
     return at <= r->right && -at <= r->left && (!r->lengths || j < r->lengths[b]) &&
            !(r->checkered && (i + j) % 3 == 0);
@@ -23,13 +28,15 @@ static bool sees(const rule *r, long b, long i, long j)
 /* The sizes and rows of one head. */
 typedef struct one_head {
     long b, queries, keys, size, value_size;
+    uint64_t pair; /* the number of its first pair in all of (B, Hq, L, S) */
     const double *q, *k, *v;
 } one_head;
 
 static one_head head_at(const plain x[], long b, long h)
 {
     const long heads = x[0].size[1], group = heads / x[1].size[1], hk = h / group;
-    one_head o = { b, x[0].size[2], x[1].size[2], x[0].size[3], x[2].size[3], NULL, NULL, NULL };
+    one_head o = { b, x[0].size[2], x[1].size[2], x[0].size[3], x[2].size[3], 0, NULL, NULL, NULL };
+    o.pair = (uint64_t)((b * heads + h) * o.queries * o.keys);
     o.q = x[0].value + (b * heads + h) * o.queries * o.size;
     o.k = x[1].value + (b * x[1].size[1] + hk) * o.keys * o.size;
     o.v = x[2].value + (b * x[1].size[1] + hk) * o.keys * o.value_size;
@@ -44,11 +51,24 @@ static void weights_of(const one_head *o, const rule *r, long i, double w[])
         double score = 0;
         for (long d = 0; d < o->size; d++)
             score += o->q[i * o->size + d] * o->k[j * o->size + d];
-        w[j] = sees(r, o->b, i, j) ? exp(r->scale * score) : 0;
+        score *= r->scale;
+        score = r->softcap > 0 ? r->softcap * tanh(score / r->softcap) : score;
+        w[j] = sees(r, o->b, i, j, o->keys) ? exp(score) : 0;
         sum += w[j];
     }
     for (long j = 0; j < o->keys; j++)
         w[j] = sum > 0 ? w[j] / sum : 0;
+}
+
+static const grdi_draw draw = { 77, 5 };
+
+/* What a weight is multiplied by. */
+static double kept(const one_head *o, const rule *r, long i, long j)
+{
+    const uint64_t word = grdi_random_bits(draw, o->pair + (uint64_t)(i * o->keys + j)) >> 32;
+    if (r->dropout == 0)
+        return 1;
+    return (double)word < floor(r->dropout * 0x1p32) ? 0 : 1 / (1 - r->dropout);
 }
 
 static void attend_reference(const rule *r, const plain x[], plain *y)
@@ -62,7 +82,7 @@ static void attend_reference(const rule *r, const plain x[], plain *y)
                 weights_of(&o, r, i, w);
                 for (long j = 0; j < o.keys; j++)
                     for (long d = 0; d < o.value_size; d++)
-                        out[d] += w[j] * o.v[j * o.value_size + d];
+                        out[d] += kept(&o, r, i, j) * w[j] * o.v[j * o.value_size + d];
             }
         }
 }
@@ -70,6 +90,10 @@ static void attend_reference(const rule *r, const plain x[], plain *y)
 static grdi_flash_call call_of(const rule *r, const grd_tensor *const x[])
 {
     grdi_flash_call call = { .query = x[0], .key = x[1], .value = x[2], .scale = r->scale };
+    call.softcap = r->softcap;
+    call.dropout = r->dropout;
+    call.draw = draw;
+    call.appended = r->appended;
     call.left = r->left;
     call.right = r->right;
     call.offset = r->offset;
@@ -82,7 +106,8 @@ static grdi_flash_call call_of(const rule *r, const grd_tensor *const x[])
     }
     if (r->checkered) {
         bool keep[64];
-        const int64_t queries = grd_tensor_size(x[0], 2), keys = grd_tensor_size(x[1], 2);
+        const int64_t queries = grd_tensor_size(x[0], 2),
+                      keys = grd_tensor_size(x[1], 2) - r->appended;
         for (int64_t i = 0; i < queries * keys; i++)
             keep[i] = (i / keys + i % keys) % 3 != 0;
         call.keep = grd_from_bool(keep, queries * keys, GRD_SHAPE(queries, keys));
@@ -98,10 +123,14 @@ static grd_tensor *attend(const rule *r, const grd_tensor *const x[])
 }
 
 static const long two_lengths[] = { 3, 0 };
-static const rule all = { FAR, FAR, 0, NULL, 0.5, false };
-static const rule causal = { FAR, 0, 0, NULL, 0.5, false };
-static const rule window = { 1, 2, -1, NULL, -0.7, false };
-static const rule padded = { FAR, FAR, 0, two_lengths, 0.5, true };
+static const rule all = { FAR, FAR, 0, NULL, 0.5, false, 0, 0, 0 };
+static const rule causal = { FAR, 0, 0, NULL, 0.5, false, 0, 0, 0 };
+static const rule window = { 1, 2, -1, NULL, -0.7, false, 0, 0, 0 };
+static const rule padded = { FAR, FAR, 0, two_lengths, 0.5, true, 0, 0, 0 };
+static const rule capped = { FAR, 1, 0, NULL, 0.9, true, 0.8, 0, 0 };
+static const rule dropping = { FAR, 0, 0, NULL, 0.5, false, 0, 0.4, 0 };
+static const rule extended = { 1, 0, 0, two_lengths, 0.5, true, 0, 0, 2 };
+static const rule everything = { 2, 1, 1, two_lengths, -0.6, true, 1.5, 0.3, 1 };
 
 #define RULE(name)                                                                                 \
     static grd_tensor *run_##name(const grd_tensor *const x[])                                     \
@@ -116,6 +145,10 @@ RULE(all)
 RULE(causal)
 RULE(window)
 RULE(padded)
+RULE(capped)
+RULE(dropping)
+RULE(extended)
+RULE(everything)
 #undef RULE
 
 /* The same of query, key and value side by side, two heads of each. */
@@ -201,6 +234,10 @@ static const op_case cases[] = {
     { "flash, causal, shared heads", "flash_attention", run_causal, causal_reference, 3, { S4(1, 4, 4, 3), S4(1, 2, 4, 3), S4(1, 2, 4, 2) } },
     { "flash, window", "flash_attention", run_window, window_reference, 3, { S4(1, 2, 5, 2), S4(1, 2, 6, 2), S4(1, 2, 6, 3) } },
     { "flash, padded and checkered", "flash_attention", run_padded, padded_reference, 3, { S4(2, 1, 4, 3), S4(2, 1, 5, 3), S4(2, 1, 5, 2) } },
+    { "flash, capped", "flash_attention", run_capped, capped_reference, 3, { S4(1, 2, 4, 3), S4(1, 1, 5, 3), S4(1, 1, 5, 2) } },
+    { "flash, dropping", "flash_attention", run_dropping, dropping_reference, 3, { S4(2, 2, 5, 3), S4(2, 2, 5, 3), S4(2, 2, 5, 2) } },
+    { "flash, appended keys", "flash_attention", run_extended, extended_reference, 3, { S4(2, 2, 4, 3), S4(2, 2, 7, 3), S4(2, 2, 7, 2) } },
+    { "flash, everything", "flash_attention", run_everything, everything_reference, 3, { S4(2, 4, 4, 3), S4(2, 2, 6, 3), S4(2, 2, 6, 2) } },
     { "flash, no queries", "flash_attention", run_causal, causal_reference, 3, { S4(1, 2, 0, 3), S4(1, 2, 2, 3), S4(1, 2, 2, 3) } },
     { "flash, no keys", "flash_attention", run_causal, causal_reference, 3, { S4(1, 2, 2, 3), S4(1, 2, 0, 3), S4(1, 2, 0, 3) } },
     { "flash, packed", "flash_attention", run_packed, packed_reference, 1, { S3(2, 3, 12) } },

@@ -10,18 +10,24 @@
 typedef struct setting {
     int64_t heads, shared, queries, keys, size, value_size, offset, left, right;
     bool lengths, keep, additive;
+    double softcap, dropout;
+    int64_t appended;
 } setting;
 
 #define FAR INT64_MAX
 static const setting settings[] = {
-    { 2, 2, 33, 33, 16, 16, 0, FAR, 0, false, false, false },
-    { 2, 1, 70, 130, 20, 7, 60, 5, 3, false, false, false },
-    { 1, 1, 5, 2, 64, 64, -3, FAR, 0, false, false, false },
-    { 2, 2, 130, 300, 64, 64, 0, FAR, FAR, true, false, false },
-    { 2, 2, 129, 257, 72, 100, 0, 40, 0, true, true, true },
-    { 1, 1, 64, 64, 203, 256, -10, FAR, 0, false, false, true },
-    { 1, 1, 1, 150, 1, 1, 149, FAR, 0, false, true, false },
-    { 1, 1, 40, 40, 300, 8, 0, FAR, 0, false, false, false },
+    { 2, 2, 33, 33, 16, 16, 0, FAR, 0, false, false, false, 0, 0, 0 },
+    { 2, 1, 70, 130, 20, 7, 60, 5, 3, false, false, false, 0, 0, 0 },
+    { 1, 1, 5, 2, 64, 64, -3, FAR, 0, false, false, false, 0, 0, 0 },
+    { 2, 2, 130, 300, 64, 64, 0, FAR, FAR, true, false, false, 0, 0, 0 },
+    { 2, 2, 129, 257, 72, 100, 0, 40, 0, true, true, true, 0, 0, 0 },
+    { 1, 1, 64, 64, 203, 256, -10, FAR, 0, false, false, true, 0, 0, 0 },
+    { 1, 1, 1, 150, 1, 1, 149, FAR, 0, false, true, false, 0, 0, 0 },
+    { 1, 1, 40, 40, 300, 8, 0, FAR, 0, false, false, false, 0, 0, 0 },
+    { 2, 1, 70, 130, 24, 40, 60, FAR, 0, true, false, true, 3, 0, 0 },
+    { 2, 2, 67, 201, 16, 16, 3, 90, 0, true, true, false, 0, 0.3, 0 },
+    { 2, 1, 33, 150, 64, 64, 0, FAR, 0, true, true, true, 0, 0, 2 },
+    { 2, 1, 131, 299, 20, 12, 5, 70, 3, true, true, true, 4, 0.6, 1 },
 };
 enum { MOST = 1 << 17, SETTINGS = sizeof settings / sizeof settings[0] };
 
@@ -67,19 +73,23 @@ static results compute(const setting *s, grd_device *device, bool poisoned)
     grd_tensor *k = grd_randn(rng, GRD_SHAPE(2, s->shared, s->keys, s->size));
     grd_tensor *v = grd_randn(rng, GRD_SHAPE(2, s->shared, s->keys, s->value_size));
     const grd_tensor *dy = grd_randn(rng, GRD_SHAPE(2, s->heads, s->queries, s->value_size));
-    const int64_t lengths[] = { s->keys - 3, s->keys / 2 };
+    const int64_t masked = s->keys - s->appended, lengths[] = { masked - 3, masked / 2 };
     grdi_flash_call call = { .scale = 1 / sqrt((double)s->size), .left = s->left };
+    call.softcap = s->softcap;
+    call.dropout = s->dropout;
+    call.draw = (grdi_draw){ 5, 3 };
+    call.appended = s->appended;
     call.right = s->right;
     call.offset = s->offset;
     if (s->lengths)
         call.lengths = grd_from_i64(lengths, 2, GRD_SHAPE(2));
     if (s->keep)
-        call.keep = grd_lt_scalar(grd_rand(rng, GRD_SHAPE(s->queries, s->keys)), 0.7);
+        call.keep = grd_lt_scalar(grd_rand(rng, GRD_SHAPE(s->queries, masked)), 0.7);
     if (s->additive)
-        call.additive = grd_randn(rng, GRD_SHAPE(s->heads, 1, s->keys));
+        call.additive = grd_randn(rng, GRD_SHAPE(s->heads, 1, masked));
     for (int64_t b = 0; b < 2 && poisoned && s->lengths; b++) {
-        grd_fill_(grd_slice(grd_select(k, 0, b), 1, lengths[b], GRD_END, 1), NAN);
-        grd_fill_(grd_slice(grd_select(v, 0, b), 1, lengths[b], GRD_END, 1), NAN);
+        grd_fill_(grd_slice(grd_select(k, 0, b), 1, lengths[b], masked, 1), NAN);
+        grd_fill_(grd_slice(grd_select(v, 0, b), 1, lengths[b], masked, 1), NAN);
     }
     call.query = grd_require_grad(q);
     call.key = grd_require_grad(k);

@@ -4,6 +4,7 @@
 #include "tensor/cpu/fast/vector.h"
 #include "tensor/cpu/loops.h"
 #include "tensor/object.h"
+#include "tensor/rng.h"
 
 #include <math.h>
 #include <string.h>
@@ -122,7 +123,14 @@ static void transpose(float *panel, int64_t width, const float *x, int64_t row, 
 typedef struct block {
     const grdi_head *head;
     int64_t query, queries, key, keys, width;
+    bool appended;
 } block;
+
+/* Keys in a row that the queries of a block may see: those of the band, then the appended ones. */
+typedef struct stretch {
+    int64_t first, last;
+    bool appended;
+} stretch;
 
 /* scores [keys, width] = x [keys, size] panel [size, width] */
 static void scores_of(const block *b, const float *x, int64_t row, int64_t size, const float *panel,
@@ -145,12 +153,44 @@ static int64_t clipped(int64_t x, int64_t most)
     return x < 0 ? 0 : x < most ? x : most;
 }
 
-/* The first and the last key, plus one, that any of n queries from `query` on may see. */
-static void key_range(const grdi_head *h, int64_t query, int64_t n, int64_t *first, int64_t *last)
+/* Of n queries from `query` on. */
+static void find_stretches(const grdi_head *h, int64_t query, int64_t n, stretch found[2])
 {
     const int64_t diagonal = query + h->diagonal;
-    *first = clipped(diagonal - h->left, h->keys);
-    *last = clipped(diagonal + n + h->right, h->keys);
+    found[0] = (stretch){ clipped(diagonal - h->left, h->keys),
+                          clipped(diagonal + n + h->right, h->keys), false };
+    found[1] = (stretch){ h->first_appended, h->first_appended + h->appended, true };
+}
+
+/* scores = cap tanh(scores), in units of log2; slopes, unless NULL, get 1 - tanh^2. */
+static void cap(const block *b, float *scores, float *slopes)
+{
+    const int64_t n = b->keys * b->width;
+    const vec factor = all(LOG2_E * b->head->softcap);
+    GRDI_LOOP(tanh_f32)(n, scores, scores);
+    for (int64_t i = 0; i < n; i += LANES) {
+        const vec t = load(scores + i);
+        if (slopes)
+            store(slopes + i, all(1) - t * t);
+        store(scores + i, t * factor);
+    }
+}
+
+/* What each weight of a block is multiplied by: 0 where it is dropped. */
+static void draw_kept(const block *b, float *kept)
+{
+    uint32_t words[KEYS + 8];
+    const grdi_head *h = b->head;
+    for (int64_t i = 0; i < b->width; i++) {
+        const int64_t row = i < b->queries ? b->query + i : b->query;
+        const uint64_t first = h->first_word + (uint64_t)(row * h->word_row + b->key);
+        const uint64_t before = first % 4;
+        GRDI_LOOP(philox)
+        ((b->keys + (int64_t)before + 3) / 4, words, h->draw.key, h->draw.counter + first / 4,
+         GRDI_HIGH);
+        for (int64_t j = 0; j < b->keys; j++)
+            kept[j * b->width + i] = words[before + (uint64_t)j] < h->dropped ? 0 : h->kept;
+    }
 }
 
 /* Adds what is additive and hides what a mask hides, both in units of log2. */
@@ -184,6 +224,24 @@ static void hide(const block *b, float *scores)
     }
 }
 
+/* What the product is scaled by, for scores in units of log2 or, if capped, of the cap. */
+static float panel_factor(const grdi_head *h)
+{
+    return h->softcap > 0 ? h->scale / h->softcap : h->scale * LOG2_E;
+}
+
+static void score(const block *b, const float *panel, float *scores, float *slopes)
+{
+    const grdi_head *h = b->head;
+    scores_of(b, h->key, h->key_row, h->size, panel, scores);
+    if (h->softcap > 0)
+        cap(b, scores, slopes);
+    if (b->appended)
+        return;
+    apply_masks(b, scores);
+    hide(b, scores);
+}
+
 /* ---- Forward ---- */
 
 /* Of the queries of a block: the largest score so far, and the sum of exponentials. */
@@ -211,38 +269,58 @@ static void exponentials(int64_t keys, float *scores, running *state, float *cor
     }
 }
 
+/* mixed += exponentials times values, those so far times `correction` (NULL: there are none yet).
+ */
+static void mix(const block *b, const float *exponentials, const float *correction, float *mixed)
+{
+    const grdi_head *h = b->head;
+    multiply(&(product){ .a = exponentials,
+                         .a_row = 1,
+                         .a_column = QUERIES,
+                         .b = h->value + b->key * h->value_row,
+                         .b_row = h->value_row,
+                         .factor = correction,
+                         .c = mixed,
+                         .c_row = h->value_size,
+                         .depth = b->keys,
+                         .width = h->value_size,
+                         .keep = correction },
+             b->queries);
+}
+
+/* x *= factors, of whole vectors. */
+static void scale_each(int64_t n, float *x, const float *factors)
+{
+    for (int64_t i = 0; i < n; i += LANES)
+        store(x + i, load(x + i) * load(factors + i));
+}
+
 /* mixed [queries, value_size] = sum of exponentials times values; panel has room for a block's
  * queries. */
 static running mix_values(const grdi_head *h, int64_t query, int64_t queries, float *panel,
                           float *mixed)
 {
     float scores[KEYS * QUERIES] __attribute__((aligned(64)));
+    float kept[KEYS * QUERIES] __attribute__((aligned(64)));
     float correction[QUERIES] __attribute__((aligned(64)));
     running state = { { all(LOWEST), all(LOWEST) }, { all(0), all(0) } };
-    int64_t key, end;
+    stretch part[2];
+    bool first = true;
     transpose(panel, QUERIES, h->query + query * h->query_row, h->query_row, queries, h->size,
-              h->scale * LOG2_E);
-    key_range(h, query, queries, &key, &end);
-    for (bool first = true; key < end; key += KEYS, first = false) {
-        const int64_t keys = end - key < KEYS ? end - key : KEYS;
-        const block b = { h, query, queries, key, keys, QUERIES };
-        scores_of(&b, h->key, h->key_row, h->size, panel, scores);
-        apply_masks(&b, scores);
-        hide(&b, scores);
-        exponentials(keys, scores, &state, correction);
-        multiply(&(product){ .a = scores,
-                             .a_row = 1,
-                             .a_column = QUERIES,
-                             .b = h->value + key * h->value_row,
-                             .b_row = h->value_row,
-                             .factor = correction,
-                             .c = mixed,
-                             .c_row = h->value_size,
-                             .depth = keys,
-                             .width = h->value_size,
-                             .keep = !first },
-                 queries);
-    }
+              panel_factor(h));
+    find_stretches(h, query, queries, part);
+    for (const stretch *s = part; s < part + 2; s++)
+        for (int64_t key = s->first; key < s->last; key += KEYS, first = false) {
+            const int64_t keys = s->last - key < KEYS ? s->last - key : KEYS;
+            const block b = { h, query, queries, key, keys, QUERIES, s->appended };
+            score(&b, panel, scores, NULL);
+            exponentials(keys, scores, &state, correction);
+            if (h->kept > 0) {
+                draw_kept(&b, kept);
+                scale_each(keys * QUERIES, scores, kept);
+            }
+            mix(&b, scores, first ? NULL : correction, mixed);
+        }
     return state;
 }
 
@@ -306,7 +384,7 @@ static void read_queries(const grdi_head *h, const grdi_head_gradient *g, int64_
                          int64_t queries, query_side *side)
 {
     transpose(side->query, BACK_QUERIES, h->query + query * h->query_row, h->query_row, queries,
-              h->size, h->scale * LOG2_E);
+              h->size, panel_factor(h));
     transpose(side->doutput, BACK_QUERIES, g->doutput + query * g->doutput_row, g->doutput_row,
               queries, h->value_size, 1);
     for (int64_t i = 0; i < BACK_QUERIES; i++) {
@@ -318,14 +396,22 @@ static void read_queries(const grdi_head *h, const grdi_head_gradient *g, int64_
     }
 }
 
+/* Of a block, keys down and queries across. */
+typedef struct pairs {
+    float weights[BACK_KEYS * BACK_QUERIES] __attribute__((aligned(64))); /* scores at first */
+    float dscores[BACK_KEYS * BACK_QUERIES] __attribute__((aligned(64))); /* dweights at first */
+    float slopes[BACK_KEYS * BACK_QUERIES] __attribute__((aligned(64)));  /* of the cap */
+    float kept[BACK_KEYS * BACK_QUERIES] __attribute__((aligned(64)));
+} pairs;
+
 /* weights = 2^(scores - logsumexp); dscores = scale weights (dweights - delta), in its place. */
-static void weigh(const block *b, const query_side *side, float *scores, float *dweights)
+static void weigh(const block *b, const query_side *side, pairs *p)
 {
     const vec factor = all(b->head->scale);
     for (int64_t j = 0; j < b->keys; j++)
         for (int64_t i = 0; i < BACK_QUERIES; i += LANES) {
-            float *score = scores + j * BACK_QUERIES + i,
-                  *dweight = dweights + j * BACK_QUERIES + i;
+            float *score = p->weights + j * BACK_QUERIES + i;
+            float *dweight = p->dscores + j * BACK_QUERIES + i;
             const vec weight = exp2_negative(load(score) - load(side->logsumexp + i));
             store(score, weight);
             store(dweight, weight * factor * (load(dweight) - load(side->delta + i)));
@@ -364,25 +450,37 @@ static void add_gradients(const block *b, const grdi_head_gradient *g, const flo
     multiply(&p, b->queries);
 }
 
+static void add_block(const block *b, const grdi_head_gradient *g, const query_side *side)
+{
+    const grdi_head *h = b->head;
+    const int64_t n = b->keys * BACK_QUERIES;
+    pairs p;
+    score(b, side->query, p.weights, p.slopes);
+    scores_of(b, h->value, h->value_row, h->value_size, side->doutput, p.dscores);
+    if (h->kept > 0) {
+        draw_kept(b, p.kept);
+        scale_each(n, p.dscores, p.kept);
+    }
+    weigh(b, side, &p);
+    if (h->softcap > 0)
+        scale_each(n, p.dscores, p.slopes);
+    if (h->kept > 0)
+        scale_each(n, p.weights, p.kept);
+    add_gradients(b, g, p.weights, p.dscores);
+}
+
 /* The part of a block of queries in the gradients. */
 static void add_queries(const grdi_head *h, const grdi_head_gradient *g, int64_t query,
                         int64_t queries, query_side *side)
 {
-    float weights[BACK_KEYS * BACK_QUERIES] __attribute__((aligned(64)));
-    float dscores[BACK_KEYS * BACK_QUERIES] __attribute__((aligned(64)));
-    int64_t key, end;
+    stretch part[2];
     read_queries(h, g, query, queries, side);
-    key_range(h, query, queries, &key, &end);
-    for (; key < end; key += BACK_KEYS) {
-        const int64_t keys = end - key < BACK_KEYS ? end - key : BACK_KEYS;
-        const block b = { h, query, queries, key, keys, BACK_QUERIES };
-        scores_of(&b, h->key, h->key_row, h->size, side->query, weights);
-        apply_masks(&b, weights);
-        hide(&b, weights);
-        scores_of(&b, h->value, h->value_row, h->value_size, side->doutput, dscores);
-        weigh(&b, side, weights, dscores);
-        add_gradients(&b, g, weights, dscores);
-    }
+    find_stretches(h, query, queries, part);
+    for (const stretch *s = part; s < part + 2; s++)
+        for (int64_t key = s->first; key < s->last; key += BACK_KEYS) {
+            const int64_t keys = s->last - key < BACK_KEYS ? s->last - key : BACK_KEYS;
+            add_block(&(block){ h, query, queries, key, keys, BACK_QUERIES, s->appended }, g, side);
+        }
 }
 
 bool GRDI_LOOP(flash_attention_backward_f32)(const grdi_head *h, const grdi_head_gradient *g)
