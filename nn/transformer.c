@@ -181,7 +181,7 @@ grd_transformer_output grd_transformer_forward(grd_module *model, const grd_tens
     const char *op = "transformer_forward";
     const grd_transformer_output failed = { 0 };
     const transformer *m = grdi_module_data_of(op, model, &transformer_kind);
-    if (grdi_latched() || !m)
+    if (!grdi_may_make(op) || !m)
         return failed;
     if (!tokens)
         return grdi_fail_null(op), failed;

@@ -37,7 +37,8 @@ bool grdi_check_layer(const char *op, const grd_encoder_layer_options *o)
         return grdi_fail(GRD_ERROR_ARGUMENT, op, "ff_dim is %lld: 0 is 4 embed_dim",
                          (long long)o->ff_dim);
     if (!(o->norm_eps >= 0 && isfinite(o->norm_eps)))
-        return grdi_fail(GRD_ERROR_ARGUMENT, op, "norm_eps is %g: 0 is 1e-5", o->norm_eps);
+        return grdi_fail(GRD_ERROR_ARGUMENT, op,
+                         "norm_eps is %g, expected a positive number, or 0 for 1e-5", o->norm_eps);
     return true;
 }
 
@@ -131,6 +132,19 @@ static grd_tensor *feed_forward(const grd_module *self, const grd_tensor *x)
     return grd_forward(m->linear2, grdi_drop(self, hidden, m->options.dropout));
 }
 
+/* What fails within says in which of the layer's attentions. */
+static grd_attention attend(grd_module *attention, const grd_tensor *query,
+                            const grd_tensor *memory, const grd_mha_args *args)
+{
+    grd_attention a = { 0 };
+    if (!query)
+        return a;
+    a = grd_mha_forward(attention, query, memory, memory, args);
+    if (!a.output)
+        grdi_error_context(" (in %s)", grdi_module_text(attention).chars);
+    return a;
+}
+
 /* memory NULL: of an encoder layer. */
 static grd_decoder_attention compute(const grd_module *self, const grd_tensor *x,
                                      const grd_tensor *memory, const grd_mha_args *to_itself,
@@ -140,10 +154,10 @@ static grd_decoder_attention compute(const grd_module *self, const grd_tensor *x
     const int last = m->num_norms - 1;
     grd_decoder_attention a = { 0 };
     const grd_tensor *seen = enter(m, 0, x);
-    a.self = grd_mha_forward(m->self_attn, seen, seen, seen, to_itself);
+    a.self = attend(m->self_attn, seen, seen, to_itself);
     x = leave(self, 0, x, a.self.output);
     if (memory) {
-        a.cross = grd_mha_forward(m->multihead_attn, enter(m, 1, x), memory, memory, to_memory);
+        a.cross = attend(m->multihead_attn, enter(m, 1, x), memory, to_memory);
         x = leave(self, 1, x, a.cross.output);
     }
     a.output = leave(self, last, x, feed_forward(self, enter(m, last, x)));
@@ -168,21 +182,22 @@ static grd_decoder_attention run(const grd_module *self, const grd_tensor *x,
 }
 
 /* Said here, of x and memory: the attention within would call them query and key. */
-static bool check_input(const char *op, const grd_module *self, const char *name,
+static bool check_input(const char *op, const grd_module *self, const char *name, const char *shape,
                         const grd_tensor *x)
 {
     const layer *m = grd_module_data(self);
     const int64_t width = m->options.embed_dim;
     if (grd_tensor_rank(x) == 3 && grd_tensor_size(x, 2) == width)
         return true;
-    return grdi_fail(GRD_ERROR_SHAPE, op, "%s: %s is %s, expected (B, T, E) with E = %lld",
-                     grdi_module_text(self).chars, name, grdi_size_text(x).chars, (long long)width);
+    return grdi_fail(GRD_ERROR_SHAPE, op, "%s: %s is %s, expected %s with E = %lld",
+                     grdi_module_text(self).chars, name, grdi_size_text(x).chars, shape,
+                     (long long)width);
 }
 
 static bool check_memory(const char *op, const grd_module *self, const grd_tensor *x,
                          const grd_tensor *memory, const grd_decoder_args *args)
 {
-    if (!check_input(op, self, "memory", memory))
+    if (!check_input(op, self, "memory", "(B, S, E)", memory))
         return false;
     if (grd_tensor_size(x, 0) != grd_tensor_size(memory, 0))
         return grdi_fail(GRD_ERROR_SHAPE, op,
@@ -207,7 +222,7 @@ grd_attention grd_encoder_layer_forward(grd_module *self, const grd_tensor *x,
         return failed;
     if (!x)
         return grdi_fail_null(op), failed;
-    if (!check_input(op, self, "x", x))
+    if (!check_input(op, self, "x", "(B, T, E)", x))
         return failed;
     grd_decoder_args given = { .self.weights = GRD_NO_WEIGHTS };
     if (args)
@@ -230,7 +245,7 @@ grd_decoder_attention grd_decoder_layer_forward(grd_module *self, const grd_tens
         return failed;
     if (!x || !memory)
         return grdi_fail_null(op), failed;
-    if (!check_input(op, self, "x", x) || !check_memory(op, self, x, memory, args))
+    if (!check_input(op, self, "x", "(B, T, E)", x) || !check_memory(op, self, x, memory, args))
         return failed;
     const grd_decoder_attention a = run(self, x, memory, args);
     if (a.output)
@@ -241,7 +256,8 @@ grd_decoder_attention grd_decoder_layer_forward(grd_module *self, const grd_tens
 /* For grd_forward, which calls the hooks itself. */
 static grd_tensor *forward(grd_module *self, const grd_tensor *x)
 {
-    return check_input("forward", self, "x", x) ? run(self, x, NULL, NULL).output : NULL;
+    return check_input("forward", self, "x", "(B, T, E)", x) ? run(self, x, NULL, NULL).output
+                                                             : NULL;
 }
 
 grd_decoder_attention grd_at_decoder_attention(grd_decoder_attention result, const char *file,
