@@ -213,57 +213,67 @@ typedef struct grd_encoder_layer_options {
     bool norm_first, no_bias;
 } grd_encoder_layer_options;
 /* torch.nn.TransformerEncoderLayer, batch first: self_attn, linear1, linear2, norm1, norm2. Dropout
- * of the weights, within the feed-forward and after both parts. */
+ * of the weights, within the feed-forward and after each part. */
 GRD_NEW grd_module *grd_encoder_layer_create(grd_rng *rng,
                                              const grd_encoder_layer_options *options);
 /* (B, T, E) -> output (B, T, E), and what args ask for of its attention. grd_forward(layer, x) does
- * without args. */
+ * without args. A padded position gets an output as any other does (torch's fast path: 0). */
 GRD_API grd_attention grd_encoder_layer_forward(grd_module *self, const grd_tensor *x,
                                                 const grd_mha_args *args);
 
-/* torch.nn.TransformerEncoder: layers.N.*, and norm where final_norm is set. */
+/* torch.nn.TransformerEncoder: layers.N.*, and norm where final_norm is set. Every layer draws its
+ * own initial values (torch: copies of one). */
 typedef struct grd_encoder_options {
-    grd_encoder_layer_options layer; /* of each; every layer draws its own initial values */
+    grd_encoder_layer_options layer; /* of each */
     int64_t num_layers;              /* required */
-    bool final_norm; /* torch's norm=LayerNorm(embed_dim); post-norm has it inside */
+    /* torch's norm=LayerNorm(embed_dim), with the layers' norm_eps and bias. Layers that are
+     * norm_first want it; others end with a norm of their own. */
+    bool final_norm;
 } grd_encoder_options;
 GRD_NEW grd_module *grd_encoder_create(grd_rng *rng, const grd_encoder_options *options);
 
-/* What a stack of encoder layers returns. */
+/* What a stack of encoder layers returns; zeros on failure. */
 typedef struct grd_encoder_output {
     grd_tensor *output; /* (B, T, E) */
     int64_t num_layers;
-    const grd_attention *layers; /* of each layer, as asked for; the scope's */
+    const grd_attention *layers; /* each layer's output, and what was asked for; the scope's */
 } grd_encoder_output;
-/* args go to every layer. grd_forward(encoder, x) does without. */
+/* x (B, T, E); args go to every layer. grd_forward(encoder, x) does without. */
 GRD_API grd_encoder_output grd_encoder_forward(grd_module *self, const grd_tensor *x,
                                                const grd_mha_args *args);
 
 /* torch.nn.TransformerDecoderLayer, batch first: self_attn, multihead_attn (over the memory),
- * linear1, linear2, norm1, norm2, norm3. Options as an encoder layer's. */
+ * linear1, linear2, norm1, norm2, norm3. Options and dropout as an encoder layer's. */
 GRD_NEW grd_module *grd_decoder_layer_create(grd_rng *rng,
                                              const grd_encoder_layer_options *options);
 typedef struct grd_decoder_args {
-    grd_mha_args self;  /* of x to itself: torch's tgt_mask, tgt_key_padding_mask, tgt_is_causal */
-    grd_mha_args cross; /* of x to the memory: memory_mask, memory_key_padding_mask; no cache */
+    /* Of x to itself, (B, H, T, T): torch's tgt_mask, tgt_key_padding_mask, tgt_is_causal. */
+    grd_mha_args self;
+    /* Of x to the memory, (B, H, T, S): memory_mask, memory_key_padding_mask, memory_is_causal, for
+     * which mask.align is to be stated if T != S. A cache here is an error. */
+    grd_mha_args cross;
 } grd_decoder_args;
+/* Zeros on failure. */
 typedef struct grd_decoder_attention {
     grd_tensor *output;        /* (B, T, E) */
     grd_attention self, cross; /* what was asked for; their outputs are NULL */
 } grd_decoder_attention;
-/* x (B, T, E), memory (B, S, E). args NULL: no masks; a decoder that generates sets
- * self.mask.causal. */
+/* x (B, T, E), memory (B, S, E): what an encoder made of S other tokens, for each sample its own.
+ * args NULL: no masks; a decoder that generates sets self.mask.causal. An error in one of the two
+ * attentions names it. */
 GRD_API grd_decoder_attention grd_decoder_layer_forward(grd_module *self, const grd_tensor *x,
                                                         const grd_tensor *memory,
                                                         const grd_decoder_args *args);
 
 /* torch.nn.TransformerDecoder: layers.N.*, and norm where final_norm is set. */
 GRD_NEW grd_module *grd_decoder_create(grd_rng *rng, const grd_encoder_options *options);
+/* Zeros on failure. */
 typedef struct grd_decoder_output {
     grd_tensor *output; /* (B, T, E) */
     int64_t num_layers;
-    const grd_decoder_attention *layers; /* of each layer, as asked for; the scope's */
+    const grd_decoder_attention *layers; /* each layer's results; the scope's */
 } grd_decoder_output;
+/* args, and the memory, go to every layer. */
 GRD_API grd_decoder_output grd_decoder_forward(grd_module *self, const grd_tensor *x,
                                                const grd_tensor *memory,
                                                const grd_decoder_args *args);
