@@ -1,0 +1,156 @@
+/* Runs a row of the tables of gradus gradcheck. */
+#include "nn/module.h"
+#include "tools/gradcheck.h"
+
+#include <math.h>
+#include <string.h>
+
+const checked_table *const checked_tables[] = { &checked_ops, &checked_attention,
+                                                &checked_modules };
+const int num_checked_tables = sizeof checked_tables / sizeof checked_tables[0];
+
+checked_row checked_row_at(const checked_table *table, int at)
+{
+    checked_row row = { table, table->cases + at, 0 };
+    while (at + row.count < table->count &&
+           strcmp(row.cases[row.count].name, row.cases[0].name) == 0)
+        row.count++;
+    return row;
+}
+
+bool checked_row_matches(const checked_row *row, const char *pattern)
+{
+    char family[64];
+    const char *name = row->cases[0].name;
+    snprintf(family, sizeof family, "%.*s", (int)strcspn(name, "/"), name);
+    return grdi_matches(pattern, name) || grdi_matches(pattern, family);
+}
+
+/* ---- Inputs ---- */
+
+enum { POOL = 64 }; /* values of APART in a case */
+
+/* The numbers of APART in any order. */
+static const grd_tensor *apart_pool(grd_rng *rng)
+{
+    const grd_tensor *order = grd_cast(grd_randperm(rng, POOL), GRD_F64);
+    return grd_add_scalar(grd_mul_scalar(order, 0.05), -1.58);
+}
+
+static grd_tensor *fill(const checked_input *input, grd_rng *rng, const grd_tensor *pool,
+                        int64_t *used)
+{
+    const grd_shape shape = input->shape;
+    const int64_t from = *used;
+    switch (input->fill) {
+    case FILL_POSITIVE:
+        return grd_add_scalar(grd_rand(rng, shape), 0.3);
+    case FILL_INDEX:
+        return grd_randint(rng, 0, input->limit, shape);
+    case FILL_TRUTH:
+        return grd_lt_scalar(grd_rand(rng, shape), 0.6);
+    case FILL_APART:
+        for (int64_t d = *used = 1; d <= shape.rank; d++)
+            *used *= shape.size[d - 1];
+        *used += from;
+        return grd_reshape(grd_slice(pool, 0, from, *used, 1), shape);
+    default:
+        return grd_randn(rng, shape);
+    }
+}
+
+static bool can_lie_transposed(const checked_input *input)
+{
+    return input->shape.rank >= 2;
+}
+
+static grd_list make_inputs(const checked_case *c, grd_rng *rng, bool transposed,
+                            const grd_tensor *x[MAX_CHECKED_INPUTS])
+{
+    const grd_tensor *pool = apart_pool(rng);
+    grd_list list = { 0, x };
+    int64_t used = 0;
+    for (int i = 0; i < MAX_CHECKED_INPUTS && c->inputs[i].fill; i++) {
+        x[i] = fill(&c->inputs[i], rng, pool, &used);
+        if (transposed && can_lie_transposed(&c->inputs[i]))
+            x[i] = grd_transpose(grd_contiguous(grd_transpose(x[i], -1, -2)), -1, -2);
+        list.count++;
+    }
+    return list;
+}
+
+/* ---- Results ---- */
+
+static double error_of(const grd_gradcheck_report *report)
+{
+    const double allowed = CHECK_ATOL + CHECK_RTOL * fabs(report->numeric);
+    const double error = fabs(report->analytic - report->numeric) / allowed;
+    if (report->passed)
+        return error;
+    return error > 1 ? error : INFINITY; /* not finite, or wrong in another way */
+}
+
+/* The report's variable: inputs are counted before parameters. */
+static void name_variable(char name[80], const checked_use *use, int64_t inputs, int64_t which)
+{
+    if (which < 0)
+        snprintf(name, 80, "gradient");
+    else if (which < inputs)
+        snprintf(name, 80, "input %d", (int)which);
+    else
+        snprintf(name, 80, "%s", grd_module_parameter_at(use->module, which - inputs).name);
+}
+
+static void keep_worst(worst_derivative *worst, const checked_use *use, int64_t inputs,
+                       bool transposed, const grd_gradcheck_report *report)
+{
+    const double error = error_of(report);
+    if (worst->c && error <= worst->error)
+        return;
+    *worst = (worst_derivative){ use->c, transposed, "", error, *report };
+    name_variable(worst->variable, use, inputs, report->input);
+}
+
+static void check_case(row_result *result, const checked_case *c, const check_settings *settings,
+                       bool transposed)
+{
+    const grd_tensor *x[MAX_CHECKED_INPUTS];
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
+    grd_rng *rng = grd_rng_create(settings->seed);
+    checked_use use = { c, c->make ? c->make(rng, c->settings) : NULL };
+    const grd_list inputs = make_inputs(c, rng, transposed, x);
+    const grd_gradcheck_options how = {
+        .eps = CHECK_EPS,
+        .atol = CHECK_ATOL,
+        .rtol = CHECK_RTOL,
+        .fast = settings->fast,
+        .module = use.module,
+    };
+    const grd_gradcheck_report first = grd_gradcheck(c->f, &use, inputs, &how);
+    const grd_gradcheck_report second = grd_gradgradcheck(c->f, &use, inputs, &how);
+    grd_error_take(); /* it stands in the report */
+    keep_worst(&result->first, &use, inputs.count, transposed, &first);
+    keep_worst(&result->second, &use, inputs.count, transposed, &second);
+    grd_scope_end(scope);
+    result->compared += first.compared + second.compared;
+    result->failed += !first.passed || !second.passed;
+    result->cases++;
+}
+
+row_result check_row(const checked_row *row, const check_settings *settings, bool (*stop)(void))
+{
+    row_result result = { 0 };
+    for (int i = 0; i < row->count; i++) {
+        const checked_case *c = &row->cases[i];
+        bool can_transpose = false;
+        for (int j = 0; j < MAX_CHECKED_INPUTS && c->inputs[j].fill; j++)
+            can_transpose |= can_lie_transposed(&c->inputs[j]);
+        for (int transposed = 0; transposed <= can_transpose; transposed++) {
+            if (stop && stop())
+                return result;
+            check_case(&result, c, settings, transposed);
+        }
+    }
+    result.passed = result.cases > 0 && result.failed == 0;
+    return result;
+}
