@@ -50,6 +50,7 @@ static bool is_known(const selection *all, const char *pattern)
         if (checked_row_matches(&all->rows[i], pattern))
             return true;
         grdi_nearest_try(&nearest, all->rows[i].cases->name);
+        grdi_nearest_try(&nearest, all->rows[i].family);
     }
     return complain("nothing is called \"%s\"%s; --list names all", pattern,
                     grdi_nearest_text(&nearest).chars);
@@ -165,7 +166,7 @@ static json_t *row_json(const checked_row *row, const row_result *r, double seco
 
 static void print_json(json_t *json)
 {
-    json_dumpf(json, stdout, JSON_INDENT(2));
+    json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     putchar('\n');
     json_decref(json);
 }

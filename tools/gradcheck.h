@@ -81,6 +81,7 @@ typedef struct checked_row {
     const checked_table *table;
     const checked_case *cases;
     int count;
+    char family[64]; /* the name before its slash */
 } checked_row;
 
 /* The row that begins with case `at` of the table. */

@@ -11,19 +11,17 @@ const int num_checked_tables = sizeof checked_tables / sizeof checked_tables[0];
 
 checked_row checked_row_at(const checked_table *table, int at)
 {
-    checked_row row = { table, table->cases + at, 0 };
-    while (at + row.count < table->count &&
-           strcmp(row.cases[row.count].name, row.cases[0].name) == 0)
+    const checked_case *first = table->cases + at;
+    checked_row row = { table, first, 0, "" };
+    snprintf(row.family, sizeof row.family, "%.*s", (int)strcspn(first->name, "/"), first->name);
+    while (at + row.count < table->count && strcmp(first[row.count].name, first->name) == 0)
         row.count++;
     return row;
 }
 
 bool checked_row_matches(const checked_row *row, const char *pattern)
 {
-    char family[64];
-    const char *name = row->cases[0].name;
-    snprintf(family, sizeof family, "%.*s", (int)strcspn(name, "/"), name);
-    return grdi_matches(pattern, name) || grdi_matches(pattern, family);
+    return grdi_matches(pattern, row->cases->name) || grdi_matches(pattern, row->family);
 }
 
 /* ---- Inputs ---- */
