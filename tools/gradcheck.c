@@ -107,6 +107,13 @@ static void print_failure(FILE *out, const char *check, const worst_derivative *
             worst->transposed ? ", inputs transposed" : "", worst->report.text);
 }
 
+static void print_walks(FILE *out, const row_result *r)
+{
+    if (!(r->walks <= CHECK_WALKS))
+        fprintf(out, "  gradients of %s, %s, recorded and not recorded: %.1e apart\n",
+                r->walks_case->name, r->walks_case->what, r->walks);
+}
+
 static void print_row(FILE *out, const checked_row *row, const row_result *r, double seconds)
 {
     fprintf(out, "%-28s %5d %11" PRId64 " %9.1e %9.1e %8.2f  ", row->cases->name, r->cases,
@@ -117,6 +124,7 @@ static void print_row(FILE *out, const checked_row *row, const row_result *r, do
         fprintf(out, "FAILED in %d\n", r->failed);
         print_failure(out, "gradcheck", &r->first);
         print_failure(out, "gradgradcheck", &r->second);
+        print_walks(out, r);
     }
     fflush(out);
 }
@@ -160,6 +168,7 @@ static json_t *row_json(const checked_row *row, const row_result *r, double seco
     json_object_set_new(json, "derivatives", json_integer(r->compared));
     json_object_set_new(json, "gradcheck", worst_json(&r->first));
     json_object_set_new(json, "gradgradcheck", worst_json(&r->second));
+    json_object_set_new(json, "walks_apart", number(r->walks));
     json_object_set_new(json, "seconds", json_real(seconds));
     return json;
 }

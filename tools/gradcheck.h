@@ -93,6 +93,7 @@ bool checked_row_matches(const checked_row *row, const char *pattern);
 #define CHECK_EPS 1e-6
 #define CHECK_ATOL 1e-5
 #define CHECK_RTOL 1e-3
+#define CHECK_WALKS 1e-9
 
 typedef struct check_settings {
     bool fast;
@@ -113,7 +114,14 @@ typedef struct row_result {
     int cases, failed; /* each on inputs as they are and, if any has two dimensions, transposed */
     int64_t compared;  /* derivatives of both checks */
     worst_derivative first, second; /* gradcheck's, gradgradcheck's */
+    /* The largest relative difference between gradients that were recorded and that were not; above
+     * CHECK_WALKS it fails. */
+    double walks;
+    const checked_case *walks_case;
 } row_result;
+
+/* That of one case; inputs become leaves. 0 where f fails. */
+double compare_walks(const checked_use *use, grd_list inputs);
 
 /* Runs both checks over the row's cases, until `stop` (may be NULL) says so. What fails is an
  * answer: nothing stays latched. */

@@ -246,9 +246,11 @@ static row_result run_planted(const grd_custom_op *op, bool fast)
     row_result r = check_row(&row, &(check_settings){ .fast = fast, .seed = 1 }, NULL);
     cr_assert(r.cases == 4 && r.failed == 2 && !r.passed, "%s: %d failed", op->name, r.failed);
     cr_assert_eq(grd_error_take(), GRD_OK, "an answer leaves nothing latched");
-    const worst_derivative *worst = r.first.error > 1 ? &r.first : &r.second;
-    cr_assert(worst->c == &cases[1] && worst->error > 1);
-    r.first.c = r.second.c = NULL; /* the cases end here */
+    const checked_case *where = r.first.error > 1    ? r.first.c
+                                : r.second.error > 1 ? r.second.c
+                                                     : r.walks_case;
+    cr_assert_eq(where, &cases[1]);
+    r.first.c = r.second.c = r.walks_case = NULL; /* the cases end here */
     return r;
 }
 
@@ -290,6 +292,21 @@ Test(gradcheck_rows, report_a_second_derivative_that_is_wrong_alone)
     const row_result r = run_planted(&op, false);
     cr_assert(r.first.error <= 1 && r.first.report.passed, "%s", r.first.report.text);
     cr_assert(r.second.error > 1 && !r.second.report.passed, "%s", r.second.report.text);
+}
+
+/* A factor that only gradcheck's own walks see: under create_graph the gradient is another one. */
+static void otherwise_recorded(const grd_call *call, const grd_tensor *dy, grd_tensor **dx)
+{
+    const bool recorded = grd_tensor_requires_grad(grd_mul(grd_call_input(call, 0), dy));
+    wrong_by(call, dy, dx, recorded ? 1.01 : 1);
+}
+
+Test(gradcheck_rows, report_a_gradient_that_is_wrong_where_it_is_recorded)
+{
+    static const grd_custom_op op = { "otherwise_recorded", forward, otherwise_recorded, 0 };
+    const row_result r = run_planted(&op, false);
+    cr_assert(r.walks > 1e-3 && r.walks < 1e-2, "%g", r.walks);
+    cr_assert(r.first.error <= 1, "%s", r.first.report.text);
 }
 
 /* ---- What fails otherwise ---- */
