@@ -5,10 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-const checked_table *const checked_tables[] = { &checked_ops, &checked_attention,
-                                                &checked_modules };
-const int num_checked_tables = sizeof checked_tables / sizeof checked_tables[0];
-
 checked_row checked_row_at(const checked_table *table, int at)
 {
     const checked_case *first = table->cases + at;
