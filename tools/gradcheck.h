@@ -120,7 +120,7 @@ typedef struct row_result {
     const checked_case *walks_case;
 } row_result;
 
-/* That of one case; inputs become leaves. 0 where f fails. */
+/* That of one case; inputs become leaves. NaN, with the error latched, where f or a walk fails. */
 double compare_walks(const checked_use *use, grd_list inputs);
 
 /* Runs both checks over the row's cases, until `stop` (may be NULL) says so. What fails is an
