@@ -24,34 +24,48 @@ bool checked_row_matches(const checked_row *row, const char *pattern)
 
 enum { POOL = 64 }; /* values of APART in a case */
 
-/* The numbers of APART in any order. */
-static const grd_tensor *apart_pool(grd_rng *rng)
+/* Where a case's numbers come from. */
+typedef struct source {
+    grd_rng *rng;
+    const grd_tensor *pool; /* the values of APART in any order, of which `used` are taken */
+    int64_t used;
+} source;
+
+static grd_tensor *normal(const checked_input *input, source *from)
 {
-    const grd_tensor *order = grd_cast(grd_randperm(rng, POOL), GRD_F64);
-    return grd_add_scalar(grd_mul_scalar(order, 0.05), -1.58);
+    return grd_randn(from->rng, input->shape);
 }
 
-static grd_tensor *fill(const checked_input *input, grd_rng *rng, const grd_tensor *pool,
-                        int64_t *used)
+static grd_tensor *positive(const checked_input *input, source *from)
 {
-    const grd_shape shape = input->shape;
-    const int64_t from = *used;
-    switch (input->fill) {
-    case FILL_POSITIVE:
-        return grd_add_scalar(grd_rand(rng, shape), 0.3);
-    case FILL_INDEX:
-        return grd_randint(rng, 0, input->limit, shape);
-    case FILL_TRUTH:
-        return grd_lt_scalar(grd_rand(rng, shape), 0.6);
-    case FILL_APART:
-        for (int64_t d = *used = 1; d <= shape.rank; d++)
-            *used *= shape.size[d - 1];
-        *used += from;
-        return grd_reshape(grd_slice(pool, 0, from, *used, 1), shape);
-    default:
-        return grd_randn(rng, shape);
-    }
+    return grd_add_scalar(grd_rand(from->rng, input->shape), 0.3);
 }
+
+static grd_tensor *apart(const checked_input *input, source *from)
+{
+    const int64_t first = from->used;
+    int64_t count = 1;
+    for (int64_t d = 0; d < input->shape.rank; d++)
+        count *= input->shape.size[d];
+    from->used += count;
+    return grd_reshape(grd_slice(from->pool, 0, first, from->used, 1), input->shape);
+}
+
+static grd_tensor *indices(const checked_input *input, source *from)
+{
+    return grd_randint(from->rng, 0, input->limit, input->shape);
+}
+
+static grd_tensor *truths(const checked_input *input, source *from)
+{
+    return grd_lt_scalar(grd_rand(from->rng, input->shape), 0.6);
+}
+
+typedef grd_tensor *filler(const checked_input *input, source *from);
+static filler *const fillers[] = {
+    [FILL_NORMAL] = normal, [FILL_POSITIVE] = positive, [FILL_APART] = apart,
+    [FILL_INDEX] = indices, [FILL_TRUTH] = truths,
+};
 
 static bool can_lie_transposed(const checked_input *input)
 {
@@ -61,11 +75,11 @@ static bool can_lie_transposed(const checked_input *input)
 static grd_list make_inputs(const checked_case *c, grd_rng *rng, bool transposed,
                             const grd_tensor *x[MAX_CHECKED_INPUTS])
 {
-    const grd_tensor *pool = apart_pool(rng);
+    const grd_tensor *order = grd_cast(grd_randperm(rng, POOL), GRD_F64);
+    source from = { rng, grd_add_scalar(grd_mul_scalar(order, 0.05), -1.58), 0 };
     grd_list list = { 0, x };
-    int64_t used = 0;
     for (int i = 0; i < MAX_CHECKED_INPUTS && c->inputs[i].fill; i++) {
-        x[i] = fill(&c->inputs[i], rng, pool, &used);
+        x[i] = fillers[c->inputs[i].fill](&c->inputs[i], &from);
         if (transposed && can_lie_transposed(&c->inputs[i]))
             x[i] = grd_transpose(grd_contiguous(grd_transpose(x[i], -1, -2)), -1, -2);
         list.count++;
