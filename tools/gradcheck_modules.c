@@ -230,6 +230,10 @@ static const checked_case cases[] = {
     { "MultiheadAttention/flash", "causal", mha_self, { NORMAL(1, 3, 4) },
       MHA(BATCH_FIRST, .args = { .strict = true, .mask = { .causal = true } }) },
     { "MultiheadAttention/flash", "attend", mha, { CROSS }, MHA(BATCH_FIRST, .args = { .strict = true }, .attend = true) },
+    { "MultiheadAttention/flash", "add_bias_kv, add_zero_attn", mha, { CROSS },
+      MHA(.o = { .layout = GRD_BATCH_FIRST, .add_bias_kv = true, .add_zero_attn = true }, .args = { .strict = true }, .ignore = true) },
+    { "MultiheadAttention/flash", "dropout", mha, { CROSS },
+      MHA(.o = { .layout = GRD_BATCH_FIRST, .dropout = 0.4 }, .args = { .strict = true }, .training = true) },
 
     { "TransformerEncoderLayer", "post-norm, gelu", encoder_layer, { NORMAL(1, 2, 4) }, LAYER(.o = { .activation = GRD_GELU }) },
     { "TransformerEncoderLayer", "pre-norm, silu, causal", encoder_layer, { NORMAL(1, 2, 4) },

@@ -1,4 +1,5 @@
 """gradus gradcheck: everything is listed and passes, names and patterns, JSON, Ctrl-C."""
+import fcntl
 import json
 import os
 import pathlib
@@ -6,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 
 from common import PROGRAM, Case, gradus, tap
 
@@ -130,16 +132,25 @@ class Gradcheck(Case):
         self.assertIsNone(report["rows"][4]["gradcheck"]["error"])
 
     def interrupted(self, *arguments):
-        """Ctrl-C after the first row, which shows that rows come one by one."""
-        with subprocess.Popen([PROGRAM, "gradcheck", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              bufsize=0) as process:
-            stream = process.stderr if "--json" in arguments else process.stdout
-            first = [stream.readline().decode() for _ in range(2)]
+        """Ctrl-C after the first row, which shows that rows come one by one. The table's pipe is too short for all
+        rows, so that the program cannot end before it is read."""
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        json_too = "--json" in arguments
+        with subprocess.Popen([PROGRAM, "gradcheck", *arguments], stdout=subprocess.PIPE if json_too else writer,
+                              stderr=writer if json_too else subprocess.PIPE) as process, open(reader) as table:
+            os.close(writer)
+            first = [table.readline(), table.readline()]
             process.send_signal(signal.SIGINT)
-            out, err = (rest.decode() for rest in process.communicate(timeout=60))
+            reading = threading.Thread(target=lambda: first.extend(table.readlines()))
+            reading.start()
+            other = (process.stdout if json_too else process.stderr).read().decode()
+            reading.join()
+        rest = "".join(first[2:])
+        out, err = (other, rest) if json_too else (rest, other)
         self.assertEqual(process.returncode, 128 + signal.SIGINT, out + err)
         self.assertTrue(ROW.match(first[1].rstrip("\n")), first)
-        return first, out, err
+        return first[:2], out, err
 
     def test_ctrl_c_ends_with_what_was_done(self):
         first, out, _ = self.interrupted()
