@@ -55,7 +55,7 @@ typedef enum option_kind {
 } option_kind;
 
 /* Commands that take an option, as a set. */
-enum { TRAIN = 1, SAMPLE = 2, CHECK = 4, INSPECT = 8, REPLAY = 16, GRADCHECK = 32 };
+enum { TRAIN = 1, SAMPLE = 2, CHECK = 4, INSPECT = 8, REPLAY = 16, GRADCHECK = 1 << 13 };
 
 /* What happens when a resumed run is told something else than it was. */
 typedef enum option_change {
