@@ -23,6 +23,11 @@ EXAMPLES = [
     ("errors", ["missing.h5"], 1, [r"missing\.h5: not trained yet", r"outer_product: wants two "
                                    r"vectors, got ranks 1 and 2 at .*errors\.c:\d+"]),
     ("own_module", [], 0, [r"gradient: d output", r"gradient of the gradient: d output"]),
+    ("gradcheck_attention", [], 0, [r"masked_softmax +gradient +right", r"masked_softmax +gradient of the gradient +right",
+                                    r"forgets_the_sum +gradient +WRONG", r"detaches +gradient +right",
+                                    r"detaches +gradient of the gradient +WRONG"]),
+    ("step_size", [], 0, [r"1e-01 +1\.3e-03 +1\.3e-03\n", r"1e-04 +\d\.\de-09 +\d\.\de-0[34]\n",
+                          r"1e-06 +\d\.\de-(09|10) +\d\.\de-0[12]\n", r"1e-12 +\d\.\de-0[234] "]),
     ("threads", [], 0, [r"seed 1: loss \d", r"seed 2: loss \d"]),
     ("training_loop", ["text.txt", "21"], 0, [r"20  loss \d", r"saved after step 21; run again"]),
     ("cpp_user", [], 0, [r"\[8, 4, 16, 16\]"]),

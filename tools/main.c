@@ -32,6 +32,14 @@ static const command commands[] = {
       "Verifies a checkpoint and shows what is in it.",
       "  gradus inspect copy/weights.h5\n",
       run_inspect },
+    { "gradcheck", GRADCHECK, "[NAME ...] [options]",
+      "Holds every derivative of the library against central differences, to the second order.\n"
+      "Names are those of ops and modules, or patterns (* any, ? one); none: all. Errors are\n"
+      "shown as shares of what is tolerated, 1e-5 + 1e-3 |numeric|: above 1 it fails.",
+      "  gradus gradcheck\n"
+      "  gradus gradcheck softmax 'sdpa/*' MultiheadAttention\n"
+      "  gradus gradcheck --list\n",
+      run_gradcheck },
 };
 /* clang-format on */
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -89,7 +97,7 @@ static void print_usage(FILE *out)
 {
     fprintf(out, "usage: gradus COMMAND [options]\n\n");
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-8s  %.*s\n", commands[i].name, (int)strcspn(commands[i].summary, "\n"),
+        fprintf(out, "  %-9s  %.*s\n", commands[i].name, (int)strcspn(commands[i].summary, "\n"),
                 commands[i].summary);
     fprintf(out,
             "\ngradus COMMAND --help lists its options; gradus --version what it is made of.\n");

@@ -87,7 +87,7 @@ static const option run_rows[] = {
       "train on the first batch again and again: the loss must fall to 0" },
     { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED, REFUSED, "numbers to compute with" },
     { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE, FREE, "where to compute" },
-    { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE, NOTED,
+    { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK, NOTED,
       "of weights, data, dropout and sampling" },
     { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE, FREE,
       "for one operation (0: as many as there are processors)" },
@@ -115,8 +115,16 @@ static const option use_rows[] = {
       "unseen sequences of a task to try" },
 };
 
+static const option gradcheck_rows[] = {
+    { "list", SWITCH, AT(list), "false", "", NULL, GRADCHECK, LOCAL, "print the names, and stop" },
+    { "json", SWITCH, AT(json), "false", "", NULL, GRADCHECK, LOCAL,
+      "the result as JSON on stdout; the table goes to stderr" },
+    { "fast", SWITCH, AT(fast), "false", "", NULL, GRADCHECK, LOCAL,
+      "compare along one direction instead of every element" },
+};
+
 static const option help_rows[] = {
-    { "help", SWITCH, AT(help), "false", "", NULL, TRAIN | SAMPLE | CHECK | INSPECT, LOCAL, "show this" },
+    { "help", SWITCH, AT(help), "false", "", NULL, TRAIN | SAMPLE | CHECK | INSPECT | GRADCHECK, LOCAL, "show this" },
 };
 
 #define GROUP(title, rows) { title, rows, sizeof rows / sizeof rows[0] }
@@ -127,6 +135,7 @@ const option_group option_groups[] = {
     GROUP("Optimizer", optimizer_rows),
     GROUP("Run", run_rows),
     GROUP("Replay", replay_rows),
+    GROUP("Gradcheck", gradcheck_rows),
     GROUP("Help", help_rows),
 };
 /* clang-format on */

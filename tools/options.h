@@ -37,6 +37,8 @@ typedef struct options {
     char *weights, *prompt;
     int64_t tokens, top_k, sequences;
     double temperature;
+    /* gradcheck */
+    truth list, json, fast;
     /* all */
     truth help;
 
@@ -53,7 +55,7 @@ typedef enum option_kind {
 } option_kind;
 
 /* Commands that take an option, as a set. */
-enum { TRAIN = 1, SAMPLE = 2, CHECK = 4, INSPECT = 8, REPLAY = 16 };
+enum { TRAIN = 1, SAMPLE = 2, CHECK = 4, INSPECT = 8, REPLAY = 16, GRADCHECK = 1 << 13 };
 
 /* What happens when a resumed run is told something else than it was. */
 typedef enum option_change {

@@ -24,6 +24,7 @@ int run_train(options *o);
 int run_sample(options *o);
 int run_check(options *o);
 int run_inspect(options *o);
+int run_gradcheck(options *o);
 /* gradus train with --replay, and with --dry-run. */
 int run_replay(options *o);
 int dry_run(options *o);
