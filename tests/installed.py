@@ -19,7 +19,7 @@ def output_of(*command, **options):
 
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
-    (*_, program), = listings(ROOT / "README.md")
+    program, = (listing.code for listing in listings(ROOT / "README.md"))
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         output_of("meson", "install", "-C", build, "--no-rebuild", "--destdir", folder / "root")

@@ -1,10 +1,10 @@
 """The pages of docs/ taken at their word: listings.py SHARED_LIBRARY [PAGE...]
 
-Every C listing of a page, a block that starts at the margin, stands below a marker, is compiled and
-run:
+Every C listing of a page, a block that starts at the margin, is compiled and run. What it prints
+stands in a block of its own right below it: words exactly, numbers to 1e-3. A marker above may say:
 
-    <!-- prints: PATTERN -->    ends well, and what it prints has the regular expression in it
-    <!-- fails: PATTERN -->     ends with an error, and its message has it
+    <!-- prints: PATTERN -->    the output varies, and has this regular expression in it
+    <!-- fails -->              it ends with an error; what is shown is its message, without the place
 
 One without main() gets a main() that opens a scope, has a generator `rng`, and asks at its end. And
 every file that a page links to exists."""
@@ -13,9 +13,13 @@ import re
 import subprocess
 import sys
 import tempfile
+import typing
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"^(?:<!-- (?P<how>prints|fails): (?P<pattern>[^\n]*) -->\n)?```c\n(?P<code>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"^(?:<!-- (?:prints: (?P<pattern>[^\n]*)|(?P<fails>fails)) -->\n)?```c\n(?P<code>.*?)^```\n"
+                   r"(?:\n?```\n(?P<shown>.*?)^```$)?", re.M | re.S)
+PLACE = re.compile(r" at \S+:\d+$", re.M)
+NUMBER = re.compile(r"-?\b\d+(?:\.\d+)?(?:e[-+]\d+)?")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 BEFORE = """#include <gradus/gradus.h>
 #include <math.h>
@@ -34,15 +38,23 @@ AFTER = """
 """
 
 
+class Listing(typing.NamedTuple):
+    line: int  # of the page, where the code starts
+    fails: bool
+    pattern: str  # that its output has in it; None: none
+    code: str
+    shown: str  # what the page says that it prints; None: nothing
+
+
 def listings(page):
-    """Of each: its line on the page, how it ends, what is to be found, the code."""
     text = page.read_text()
     for block in BLOCK.finditer(text):
-        yield text.count("\n", 0, block.start("code")) + 1, block["how"], block["pattern"], block["code"]
+        line = text.count("\n", 0, block.start("code")) + 1
+        yield Listing(line, bool(block["fails"]), block["pattern"], block["code"], block["shown"])
 
 
-def program_of(page, line, code):
-    code = f'#line {line} "{page.name}"\n{code}'
+def program_of(page, listing):
+    code = f'#line {listing.line} "{page.name}"\n{listing.code}'
     return code if "int main(" in code else BEFORE + code + AFTER
 
 
@@ -59,24 +71,37 @@ def run(program, library, folder):
     return done.returncode, done.stdout
 
 
-def problem_of(page, line, how, pattern, code, library):
-    """"" if the listing does what its marker says."""
-    if not how:
-        return "no marker (<!-- prints: PATTERN --> or <!-- fails: PATTERN -->) above it"
+def same(printed, shown):
+    if NUMBER.sub("#", printed) != NUMBER.sub("#", shown):
+        return False
+    pairs = zip(map(float, NUMBER.findall(printed)), map(float, NUMBER.findall(shown)))
+    return all(abs(a - b) <= 1.1e-4 + 1e-3 * abs(b) for a, b in pairs)
+
+
+def problem_of(page, listing, library):
+    """What is wrong with the listing; "" for nothing."""
+    if listing.pattern is None and listing.shown is None:
+        return "neither a block below it with what it prints, nor <!-- prints: PATTERN --> above it"
     with tempfile.TemporaryDirectory() as folder:
-        status, output = run(program_of(page, line, code), library, pathlib.Path(folder))
+        status, output = run(program_of(page, listing), library, pathlib.Path(folder))
     if status is None:
         return "does not compile\n" + output
-    if (status == 0) != (how == "prints"):
+    if (status != 0) != listing.fails:
         return f"exit status {status}\n{output}"
-    return "" if re.search(pattern, output, re.S) else f"does not print {pattern}\n{output}"
+    if listing.fails:
+        output = PLACE.sub("", output)
+    if listing.shown is not None and not same(output, listing.shown):
+        return "prints otherwise:\n" + output
+    if listing.pattern is not None and not re.search(listing.pattern, output, re.S):
+        return f"does not print {listing.pattern}\n{output}"
+    return ""
 
 
 def checks(pages, library):
     """A name and a problem each, "" if there is none."""
     for page in pages:
-        for line, how, pattern, code in listings(page):
-            yield f"{page.name}:{line}", problem_of(page, line, how, pattern, code, library)
+        for listing in listings(page):
+            yield f"{page.name}:{listing.line}", problem_of(page, listing, library)
         absent = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
         yield f"{page.name} links", "not there: " + ", ".join(absent) if absent else ""
 
