@@ -33,7 +33,7 @@ static const command commands[] = {
       "  gradus inspect copy/weights.h5\n",
       run_inspect },
     { "attention run", ATTENTION_RUN, "CASE.h5 RESULT.h5 [options]",
-      "Computes the attention that a case file states, with gradients, into another file.\n"
+      "Computes the attention that a case file states, and its gradients.\n"
       "docs/cases.md has the format.",
       "  gradus attention run case.h5 result.h5\n"
       "  gradus attention run case.h5 result.h5 --dtype float32 --kernel fused\n",

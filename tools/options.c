@@ -124,7 +124,7 @@ static const option attention_rows[] = {
     { "dtype", TEXT, AT(compute_dtype), NULL, "float32|float64", NULL, COMPUTES, LOCAL,
       "numbers to compute with (unset: the type of inputs/query)" },
     { "kernel", TEXT, AT(kernel), "auto", "auto|composed|fused", NULL, ATTENTION_RUN, LOCAL,
-      "composed keeps the weights in memory; fused never does, and is an error where it cannot run" },
+      "composed keeps the weights in memory; fused fails where it would have to" },
     { "json", SWITCH, AT(json), "false", "", NULL, ATTENTION_EXPLAIN, LOCAL, "print JSON" },
     { "queries", INTEGER, AT(queries), NULL, "L", "[0,4096]", ATTENTION_MASK, LOCAL, "rows of the mask" },
     { "keys", INTEGER, AT(keys), NULL, "S", "[0,4096]", ATTENTION_MASK, LOCAL, "and columns (unset: L)" },
@@ -250,11 +250,23 @@ void options_init(options *o)
         set_option(o, option_at(i), option_at(i)->fallback, FROM_TABLE, option_at(i)->name);
 }
 
+static void unset(void *to, option_kind kind)
+{
+    if (kind == REAL) {
+        *(double *)to = NAN;
+    } else if (kind == SWITCH) {
+        *(truth *)to = -1;
+    } else if (kind == TEXT) {
+        free(*(char **)to);
+        *(char **)to = NULL;
+    }
+}
+
 void options_free(options *o)
 {
     for (size_t i = 0; i < num_options(); i++)
         if (option_at(i)->kind == TEXT)
-            free(*(char **)field(o, option_at(i)));
+            unset(field(o, option_at(i)), TEXT); /* rows may share a field */
     for (int i = 0; i < o->num_arguments; i++)
         free(o->arguments[i]);
     free(o->arguments);
@@ -325,18 +337,6 @@ static bool set_text(char **to, const option *row, const char *text, const char 
     free(*to);
     *to = copy;
     return true;
-}
-
-static void unset(void *to, option_kind kind)
-{
-    if (kind == REAL) {
-        *(double *)to = NAN;
-    } else if (kind == SWITCH) {
-        *(truth *)to = -1;
-    } else if (kind == TEXT) {
-        free(*(char **)to);
-        *(char **)to = NULL;
-    }
 }
 
 bool set_option(options *o, const option *row, const char *text, option_source source,
