@@ -228,7 +228,7 @@ bool attention_case_read(attention_case *c, const char *path, const char *dtype)
 {
     *c = (attention_case){ 0 };
     options_init(&c->o);
-    c->file = grdi_archive_read("case", path);
+    c->file = case_read("case", path);
     if (!c->file || !read_attributes(c) || !knows_all(c) || !choose_dtype(c, dtype))
         return false;
     c->backward = grdi_find(c->file, "grad_output", GRDI_ARRAY);

@@ -1,5 +1,4 @@
 /* gradus attention mask: which keys each query sees, drawn. */
-#define _POSIX_C_SOURCE 200809L /* open_memstream */
 #include "nn/files.h"
 #include "tools/attention_case.h"
 #include "tools/setup.h"

@@ -1,5 +1,5 @@
-/* Case files: calculations that other programs state, read with grdi_archive_read. Attributes are
- * rows of the table of options. */
+/* Case files: calculations that other programs state. Attributes are rows of the table of options.
+ */
 #ifndef GRADUS_TOOLS_CASE_H
 #define GRADUS_TOOLS_CASE_H
 
@@ -7,6 +7,10 @@
 #include "tools/options.h"
 
 #include <gradus/gradus.h>
+
+/* The file, as grdi_archive_read reads it, whatever is wrong with it; the scope's. NULL with an
+ * error latched. op is static. */
+const grdi_archive *case_read(const char *op, const char *path);
 
 /* Latches what is wrong with the file, whose name stands before it; false. */
 bool case_refuse(const grdi_archive *file, const char *format, ...) GRD_PRINTF(2, 3);

@@ -43,7 +43,7 @@ static grd_tensor *read_tokens(const replay *r, const char *name)
 static bool read_case(replay *r, const char *path)
 {
     static const char *const datasets[] = { "tokens", "targets", NULL };
-    r->file = grdi_archive_read("replay", path);
+    r->file = case_read("replay", path);
     if (!r->file || !read_attributes(r))
         return false;
     r->tokens = read_tokens(r, "tokens");
