@@ -50,10 +50,12 @@ static void compute(const attention_case *c, const char *path, const options *o)
     const kernel_wish wish = { .composed = strcmp(o->kernel, "composed") == 0,
                                .strict = strcmp(o->kernel, "fused") == 0 };
     grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .no_grad = !c->backward });
-    const grd_kernel_choice choice = attention_case_explain(c, wish);
     const grd_attention a = attention_case_compute(c, wish);
+    const grd_kernel_choice choice = attention_case_explain(c, wish);
     if (a.output && (!c->backward || backward(c, a.output))) {
         grdi_archive *result = grdi_archive_create("case", path);
+        if (result)
+            result->variable_text = true;
         grdi_put_text(result, "kernel", choice.chosen);
         grdi_put_text(result, "device", o->device);
         grdi_put_tensor(result, "output", a.output);
@@ -87,7 +89,7 @@ int run_attention(options *o)
         compute(&c, result, o);
     attention_case_free(&c);
     if (grd_scope_end(scope) != GRD_OK)
-        return complain_of_library();
+        return complain_of_case(path);
     return fine ? 0 : EXIT_FAILED;
 }
 
@@ -153,11 +155,12 @@ int run_attention_explain(options *o)
 {
     if (o->num_arguments != 1)
         return complain("name one file: CASE.h5"), EXIT_USAGE;
+    const char *path = o->arguments[0];
     attention_case c;
     grd_scope *scope = open_scope(o);
-    const bool fine = attention_case_read(&c, o->arguments[0], o->compute_dtype) && explain(&c, o);
+    const bool fine = attention_case_read(&c, path, o->compute_dtype) && explain(&c, o);
     attention_case_free(&c);
     if (grd_scope_end(scope) != GRD_OK)
-        return complain_of_library();
+        return complain_of_case(path);
     return fine ? 0 : EXIT_FAILED;
 }

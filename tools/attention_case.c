@@ -243,6 +243,15 @@ void attention_case_free(attention_case *c)
     options_free(&c->o);
 }
 
+int complain_of_case(const char *path)
+{
+    if (strstr(grd_error_message(), path))
+        return complain_of_library();
+    complain("%s: %s", path, grd_error_message());
+    grd_error_take();
+    return EXIT_FAILED;
+}
+
 grd_shape attention_case_scores(const attention_case *c)
 {
     const grd_shape q = grd_tensor_shape(c->query), k = grd_tensor_shape(c->key);

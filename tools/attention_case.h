@@ -21,6 +21,8 @@ typedef struct attention_case {
  * message, or with an error latched; attention_case_free is due in any case. */
 bool attention_case_read(attention_case *c, const char *path, const char *dtype);
 void attention_case_free(attention_case *c);
+/* complain_of_library, with the file's name before what does not know it. */
+int complain_of_case(const char *path);
 
 /* What --kernel says: auto, composed, fused. */
 typedef struct kernel_wish {

@@ -111,6 +111,6 @@ int run_attention_mask(options *o)
         fine = draw(mask_of_options(o), o);
     }
     if (grd_scope_end(scope) != GRD_OK)
-        return complain_of_library();
+        return o->num_arguments ? complain_of_case(o->arguments[0]) : complain_of_library();
     return fine ? 0 : EXIT_FAILED;
 }

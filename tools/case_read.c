@@ -60,7 +60,8 @@ static void limit(__rlimit_resource_t what, rlim_t most)
     setrlimit(what, &now);
 }
 
-/* Room for what an archive may hold, as it is read, kept and written; seconds by the file's size. */
+/* Room for what an archive may hold, as it is read, kept and written; seconds by the file's size.
+ */
 static void restrain(const char *path)
 {
     struct stat found;

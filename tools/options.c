@@ -134,7 +134,7 @@ static const option attention_rows[] = {
     { "window-right", INTEGER, AT(window_right), NULL, "N", "[0,inf)", BAND, FREE,
       "no key more than N behind it (unset: no limit)" },
     { "align", TEXT, AT(align), NULL, "top_left|bottom_right|key_lengths|offset", NULL, BAND, FREE,
-      "where query i's diagonal lies: key i, i + S - L, i + length - L, i + offset; to be stated if L != S" },
+      "the diagonal of query i: key i, i + S - L, i + length - L, i + offset (if L = S: key i)" },
     { "offset", INTEGER, AT(offset), NULL, "N", NULL, BAND, FREE, "for --align offset; may be negative" },
     { "key-length", INTEGER, AT(key_length), NULL, "N", "[0,4096]", ATTENTION_MASK, LOCAL,
       "keys from the N-th on are left out (unset: none)" },
