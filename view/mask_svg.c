@@ -113,7 +113,10 @@ static void escaped(FILE *out, const char *text)
 /* "Query 3 sees keys 1 to 4, 6." */
 static void tell_query(const picture *p, int64_t query)
 {
-    const char *before = " keys ";
+    int64_t count = 0;
+    for (int64_t j = 0; j < p->keys; j++)
+        count += sees(p, query, j);
+    const char *before = count == 1 ? " key " : " keys ";
     fprintf(p->out, " Query %" PRId64 " sees", query);
     for (int64_t from = 0, to; from < p->keys; from = to + 1) {
         for (to = from; to < p->keys && sees(p, query, to);)
@@ -125,7 +128,7 @@ static void tell_query(const picture *p, int64_t query)
             fprintf(p->out, " to %" PRId64, to - 1);
         before = ", ";
     }
-    fputs(is_blind(p, query) ? " no key." : ".", p->out);
+    fputs(count == 0 ? " no key." : ".", p->out);
 }
 
 static void tell(const picture *p, const char *title)
@@ -137,7 +140,7 @@ static void tell(const picture *p, const char *title)
             " keys, a column each; %" PRId64 " of %" PRId64 " pairs are seen.",
             p->queries, p->keys, p->pairs, p->queries * p->keys);
     if (p->queries > TOLD)
-        fprintf(p->out, " %" PRId64 " queries see no key.", p->blind);
+        fprintf(p->out, " Queries that see no key: %" PRId64 ".", p->blind);
     else
         for (int64_t i = 0; i < p->queries; i++)
             tell_query(p, i);
@@ -277,6 +280,8 @@ grd_status grd_mask_svg(FILE *out, const grd_tensor *visible, const char *title)
         picture p = { .out = out, .seen = seen, .queries = queries, .keys = keys };
         measure(&p, title);
         draw(&p, title);
+        if (ferror(out))
+            grdi_fail(GRD_ERROR_IO, "mask_svg", "the picture cannot be written");
     }
     grdi_free(seen, bytes);
     return grdi_self.latched;

@@ -619,7 +619,7 @@ class Mask(Attention):
         root = xml.parse(path).getroot()
         self.assertEqual(root.find(SVG + "title").text, "<b> & é")
         self.assertTrue(root.find(SVG + "desc").text.endswith(
-            "3 of 6 pairs are seen. Query 0 sees no key. Query 1 sees keys 0. Query 2 sees keys 0 to 1."))
+            "3 of 6 pairs are seen. Query 0 sees no key. Query 1 sees key 0. Query 2 sees keys 0 to 1."))
         cells = {}
         for shape in root.iter(SVG + "path"):
             cells[shape.get("class")] = max(cells.get(shape.get("class"), 0), shape.get("d").count("M"))
