@@ -60,6 +60,18 @@ static void limit(__rlimit_resource_t what, rlim_t most)
     setrlimit(what, &now);
 }
 
+/* Bytes of address space in use; libraries may have set much aside. */
+static rlim_t mapped(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file || fscanf(file, "%llu", &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
+    return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
 /* Room for what an archive may hold, as it is read, kept and written; seconds by the file's size.
  */
 static void restrain(const char *path)
@@ -69,7 +81,7 @@ static void restrain(const char *path)
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_CPU, 5 + (size >> 24));
 #ifndef __SANITIZE_ADDRESS__ /* which has to map a lot, and has to be heard */
-    limit(RLIMIT_AS, (rlim_t)6 << 30);
+    limit(RLIMIT_AS, mapped() + ((rlim_t)6 << 30));
     const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (nowhere >= 0)
         dup2(nowhere, STDERR_FILENO); /* the C library's last words */

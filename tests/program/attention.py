@@ -146,6 +146,13 @@ class Meaning(Attention):
             _, found = self.outcome()
             self.assertEqual(found["output"].dtype, "float32" if dtype == "float16" else dtype)
 
+    def test_the_documentations_case(self):
+        page = (ROOT / "docs" / "cases.md").read_text()
+        code = page.partition("```python\n")[2].partition("```")[0]
+        exec(code.replace('"case.h5"', "path"), {"h5py": h5py, "np": np, "path": self.case})
+        _, found = self.outcome()
+        self.assertEqual(set(found), {"output", "grads/query", "grads/key", "grads/value"})
+
     def test_forward_only(self):
         attributes, arrays = functional()
         write(self.case, attributes, arrays)
