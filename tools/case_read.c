@@ -80,8 +80,8 @@ static void restrain(const char *path)
     const rlim_t size = stat(path, &found) == 0 ? (rlim_t)found.st_size : 0;
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_CPU, 5 + (size >> 24));
-#ifndef __SANITIZE_ADDRESS__ /* which has to map a lot, and has to be heard */
     limit(RLIMIT_AS, mapped() + ((rlim_t)6 << 30));
+#ifndef __SANITIZE_ADDRESS__ /* which has to be heard */
     const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (nowhere >= 0)
         dup2(nowhere, STDERR_FILENO); /* the C library's last words */

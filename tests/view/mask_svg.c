@@ -78,7 +78,8 @@ Test(mask_svg, it_says_in_words_what_it_shows)
     free(text);
     text = drawn(causal(40, 39), NULL);
     cr_assert(strstr(text, "<title>Which keys each query sees</title>"));
-    cr_assert(strstr(text, "780 of 1560 pairs are seen. Queries that see no key: 1.</desc>"), "%s", text);
+    cr_assert(strstr(text, "780 of 1560 pairs are seen. Queries that see no key: 1.</desc>"), "%s",
+              text);
     free(text);
     const bool holes[] = { true, false, true, true };
     text = drawn(grd_from_bool(holes, 4, GRD_SHAPE(1, 4)), NULL);
