@@ -12,6 +12,9 @@ class Shape(c.Structure):
 class MaybeInt(c.Structure):
     _fields_ = [("value", I), ("set", c.c_bool)]
 
+class MaybeReal(c.Structure):
+    _fields_ = [("value", D), ("set", c.c_bool)]
+
 class Mask(c.Structure):
     _fields_ = [("causal", c.c_bool), ("window_left", MaybeInt), ("window_right", MaybeInt), ("align", c.c_int),
                 ("offset", I), ("additive", P), ("attend", P), ("ignore", P), ("key_ignore", P), ("key_lengths", P)]
@@ -21,7 +24,8 @@ class MhaOptions(c.Structure):
                 ("no_bias", c.c_bool), ("add_bias_kv", c.c_bool), ("add_zero_attn", c.c_bool)]
 
 class MhaArgs(c.Structure):
-    _fields_ = [("mask", Mask), ("weights", c.c_int), ("dropped_weights", c.c_bool), ("logsumexp", c.c_bool)]
+    _fields_ = [("mask", Mask), ("weights", c.c_int), ("dropped_weights", c.c_bool), ("logsumexp", c.c_bool),
+                ("strict", c.c_bool), ("composed", c.c_bool), ("cache", P), ("scale", MaybeReal), ("softcap", D)]
 
 class Attention(c.Structure):
     _fields_ = [("output", P), ("weights", P), ("dropped_weights", P), ("logsumexp", P)]

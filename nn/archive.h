@@ -35,6 +35,7 @@ typedef struct grdi_archive {
     grdi_object object;
     const char *op;
     char *file;
+    bool variable_text; /* text attributes are encoded with variable length, as h5py likes them */
     grdi_value *values; /* groups are not listed */
     int count, capacity;
 } grdi_archive;

@@ -6,6 +6,7 @@
 typedef struct writer {
     grdi_ids open;
     hid_t file, group, dataset;
+    bool variable_text;
 } writer;
 
 static hid_t object_properties(grdi_ids *open, hid_t class)
@@ -56,11 +57,14 @@ static bool write_dataset(const writer *w, const grdi_value *value)
     return written;
 }
 
-static hid_t attribute_type(const grdi_value *value)
+static hid_t attribute_type(const grdi_value *value, bool variable_text)
 {
+    const hid_t text = value->kind == GRDI_TEXT ? grdi_text_type(value->bytes) : -1;
+    if (variable_text && text >= 0)
+        H5Tset_size(text, H5T_VARIABLE);
     return value->kind == GRDI_INTEGER ? H5Tcopy(H5T_STD_I64LE)
            : value->kind == GRDI_REAL  ? H5Tcopy(H5T_IEEE_F64LE)
-                                       : grdi_text_type(value->bytes);
+                                       : text;
 }
 
 static bool write_attribute(const writer *w, const grdi_value *value)
@@ -69,12 +73,13 @@ static bool write_attribute(const writer *w, const grdi_value *value)
     char owner[GRDI_PATH_SIZE];
     const char *slash = strrchr(value->path, '/');
     snprintf(owner, sizeof owner, "/%.*s", slash ? (int)(slash - value->path) : 0, value->path);
-    const hid_t type = grdi_keep(&open, attribute_type(value));
+    const hid_t type = grdi_keep(&open, attribute_type(value, w->variable_text));
     const hid_t memory = value->kind == GRDI_INTEGER ? H5T_NATIVE_INT64
                          : value->kind == GRDI_REAL  ? H5T_NATIVE_DOUBLE
                                                      : type;
     const void *from = value->kind == GRDI_INTEGER ? (const void *)&value->integer
                        : value->kind == GRDI_REAL  ? (const void *)&value->real
+                       : w->variable_text          ? (const void *)&value->text
                                                    : value->text;
     const hid_t space = grdi_keep(&open, H5Screate(H5S_SCALAR));
     const hid_t object = grdi_keep(&open, H5Oopen(w->file, owner, H5P_DEFAULT));
@@ -112,7 +117,7 @@ static grdi_bytes *copy_image(const grdi_archive *archive, hid_t file, size_t re
 
 static grdi_bytes *encode(const grdi_archive *archive, size_t reserve)
 {
-    writer w = { .open = { 0 } };
+    writer w = { .open = { 0 }, .variable_text = archive->variable_text };
     w.group = object_properties(&w.open, H5P_GROUP_CREATE);
     w.dataset = object_properties(&w.open, H5P_DATASET_CREATE);
     const hid_t root = object_properties(&w.open, H5P_FILE_CREATE);

@@ -262,6 +262,8 @@ static grd_attention attend(const grd_module *self, const grd_tensor *const x[3]
 {
     const mha *m = grd_module_data(self);
     grd_sdpa_options options = { .mask = args->mask,
+                                 .scale = args->scale,
+                                 .softcap = args->softcap,
                                  .weights = args->weights,
                                  .dropped_weights = args->dropped_weights,
                                  .logsumexp = args->logsumexp,

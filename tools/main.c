@@ -40,6 +40,23 @@ static const command commands[] = {
       "  gradus gradcheck softmax 'sdpa/*' MultiheadAttention\n"
       "  gradus gradcheck --list\n",
       run_gradcheck },
+    { "attention run", ATTENTION_RUN, "CASE.h5 RESULT.h5 [options]",
+      "Computes the attention that a case file states, and its gradients.\n"
+      "docs/cases.md has the format.",
+      "  gradus attention run case.h5 result.h5\n"
+      "  gradus attention run case.h5 result.h5 --dtype float32 --kernel fused\n",
+      run_attention },
+    { "attention explain", ATTENTION_EXPLAIN, "CASE.h5 [options]",
+      "Says which kernel a case would run, and why none faster.",
+      "  gradus attention explain case.h5\n"
+      "  gradus attention explain case.h5 --dtype float32 --json\n",
+      run_attention_explain },
+    { "attention mask", ATTENTION_MASK, "[CASE.h5] [options]",
+      "Draws which keys each query sees.",
+      "  gradus attention mask --queries 6 --causal\n"
+      "  gradus attention mask --queries 4 --keys 7 --causal --align bottom_right --output mask.svg\n"
+      "  gradus attention mask case.h5 --sample 1 --head 2\n",
+      run_attention_mask },
 };
 /* clang-format on */
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -93,12 +110,21 @@ const char *system_error(void)
     return strerror(errno);
 }
 
-static void print_usage(FILE *out)
+/* Whether c is `word`, or `word` and another. */
+static bool starts_with(const command *c, const char *word)
 {
-    fprintf(out, "usage: gradus COMMAND [options]\n\n");
+    const size_t length = strlen(word);
+    return strncmp(c->name, word, length) == 0 && strchr(" ", c->name[length]);
+}
+
+/* Of the commands that start with this word; "": of all. */
+static void print_usage(FILE *out, const char *word)
+{
+    fprintf(out, "usage: gradus %s%sCOMMAND [options]\n\n", word, *word ? " " : "");
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-9s  %.*s\n", commands[i].name, (int)strcspn(commands[i].summary, "\n"),
-                commands[i].summary);
+        if (!*word || starts_with(&commands[i], word))
+            fprintf(out, "  %-17s  %.*s\n", commands[i].name,
+                    (int)strcspn(commands[i].summary, "\n"), commands[i].summary);
     fprintf(out,
             "\ngradus COMMAND --help lists its options; gradus --version what it is made of.\n");
 }
@@ -145,20 +171,41 @@ static int run(const command *c, int argc, char **argv)
     return status;
 }
 
-int main(int argc, char **argv)
+/* The command that the first `words` arguments name; NULL if none. */
+static const command *find(int words, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : "";
-    path = argc > 0 ? argv[0] : path;
+    char name[64];
+    snprintf(name, sizeof name, words == 1 ? "%s" : "%s %s", argv[1], argv[words]);
     for (int i = 0; i < COMMANDS; i++)
         if (strcmp(name, commands[i].name) == 0)
-            return run(&commands[i], argc - 1, argv + 1);
-    if (strcmp(name, "--version") == 0) {
+            return &commands[i];
+    return NULL;
+}
+
+/* No command: help if it was asked for, or what is wrong. `word` starts several, or is "". */
+static int usage(const char *word, const char *name)
+{
+    const bool asked = name && (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0);
+    if (name && !asked)
+        complain("there is no command \"%s%s%s\"", word, *word ? " " : "", name);
+    print_usage(asked ? stdout : stderr, word);
+    return asked ? 0 : EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    path = argc > 0 ? argv[0] : path;
+    for (int words = 1; words <= 2 && words < argc; words++) {
+        const command *c = find(words, argv);
+        if (c)
+            return run(c, argc - words, argv + words);
+    }
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         print_version();
         return 0;
     }
-    const bool asked = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
-    if (argc > 1 && !asked)
-        complain("there is no command \"%s\"", name);
-    print_usage(asked ? stdout : stderr);
-    return asked ? 0 : EXIT_USAGE;
+    for (int i = 0; argc > 1 && i < COMMANDS; i++)
+        if (starts_with(&commands[i], argv[1]))
+            return usage(argv[1], argc > 2 ? argv[2] : NULL);
+    return usage("", argc > 1 ? argv[1] : NULL);
 }

@@ -13,6 +13,10 @@
 #define AT(field) offsetof(options, field)
 #define TRAINED TRAIN | CHECK
 #define MODEL TRAIN | CHECK | REPLAY
+#define COMPUTES ATTENTION_RUN | ATTENTION_EXPLAIN
+#define ATTENTION COMPUTES | ATTENTION_MASK
+#define CASE SDPA_CASE | MHA_CASE
+#define BAND CASE | ATTENTION_MASK
 
 static const option data_rows[] = {
     { "task", TEXT, AT(task), NULL, "copy|reverse|sort|add|recall|induction", NULL, TRAINED | SAMPLE, REFUSED,
@@ -26,8 +30,8 @@ static const option data_rows[] = {
 };
 
 static const option model_rows[] = {
-    { "embed-dim", INTEGER, AT(embed_dim), "64", "N", "[1,65536]", MODEL, REFUSED, "numbers for a token" },
-    { "num-heads", INTEGER, AT(num_heads), "4", "N", "[1,65536]", MODEL, REFUSED,
+    { "embed-dim", INTEGER, AT(embed_dim), "64", "N", "[1,65536]", MODEL | MHA_CASE, REFUSED, "numbers for a token" },
+    { "num-heads", INTEGER, AT(num_heads), "4", "N", "[1,65536]", MODEL | MHA_CASE, REFUSED,
       "heads of attention; divides embed-dim" },
     { "num-layers", INTEGER, AT(num_layers), "2", "N", "[1,1024]", MODEL, REFUSED, "blocks" },
     { "context", INTEGER, AT(context), "0", "N", "[0,1048576]", MODEL, REFUSED,
@@ -39,7 +43,7 @@ static const option model_rows[] = {
     { "norm-first", SWITCH, AT(norm_first), "true", "true|false", NULL, MODEL, REFUSED,
       "normalise before attention and feed-forward, not after" },
     { "norm-eps", REAL, AT(norm_eps), "1e-5", "X", "(0,1]", MODEL, REFUSED, "added to a variance" },
-    { "bias", SWITCH, AT(bias), "true", "true|false", NULL, MODEL, REFUSED,
+    { "bias", SWITCH, AT(bias), "true", "true|false", NULL, MODEL | MHA_CASE, REFUSED,
       "whether linear layers and norms add one" },
     { "tied", SWITCH, AT(tied), "false", "true|false", NULL, MODEL, REFUSED,
       "the head uses the token embedding" },
@@ -86,10 +90,10 @@ static const option run_rows[] = {
     { "overfit-batch", SWITCH, AT(overfit_batch), "false", "true|false", NULL, TRAIN, REFUSED,
       "train on the first batch again and again: the loss must fall to 0" },
     { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED, REFUSED, "numbers to compute with" },
-    { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE, FREE, "where to compute" },
+    { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE | COMPUTES, FREE, "where to compute" },
     { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK, NOTED,
       "of weights, data, dropout and sampling" },
-    { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE, FREE,
+    { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE | COMPUTES, FREE,
       "for one operation (0: as many as there are processors)" },
     { "config", TEXT, AT(config), NULL, "FILE", NULL, TRAINED, LOCAL,
       "read options from JSON; those on the command line win" },
@@ -117,14 +121,49 @@ static const option use_rows[] = {
 
 static const option gradcheck_rows[] = {
     { "list", SWITCH, AT(list), "false", "", NULL, GRADCHECK, LOCAL, "print the names, and stop" },
-    { "json", SWITCH, AT(json), "false", "", NULL, GRADCHECK, LOCAL,
-      "the result as JSON on stdout; the table goes to stderr" },
     { "fast", SWITCH, AT(fast), "false", "", NULL, GRADCHECK, LOCAL,
       "compare along one direction instead of every element" },
 };
 
-static const option help_rows[] = {
-    { "help", SWITCH, AT(help), "false", "", NULL, TRAIN | SAMPLE | CHECK | INSPECT | GRADCHECK, LOCAL, "show this" },
+/* What a case of attention states, what the command line does, and both. */
+static const option attention_rows[] = {
+    { "dtype", TEXT, AT(compute_dtype), NULL, "float32|float64", NULL, COMPUTES, LOCAL,
+      "numbers to compute with (unset: the type of inputs/query)" },
+    { "kernel", TEXT, AT(kernel), "auto", "auto|composed|fused", NULL, ATTENTION_RUN, LOCAL,
+      "composed keeps the weights in memory; fused fails where it would have to" },
+    { "queries", INTEGER, AT(queries), NULL, "L", "[0,4096]", ATTENTION_MASK, LOCAL, "rows of the mask" },
+    { "keys", INTEGER, AT(keys), NULL, "S", "[0,4096]", ATTENTION_MASK, LOCAL, "and columns (unset: L)" },
+    { "causal", SWITCH, AT(causal), NULL, "true|false", NULL, BAND, FREE, "no key right of the diagonal" },
+    { "window-left", INTEGER, AT(window_left), NULL, "N", "[0,inf)", BAND, FREE,
+      "no key more than N before the diagonal (unset: no limit)" },
+    { "window-right", INTEGER, AT(window_right), NULL, "N", "[0,inf)", BAND, FREE,
+      "no key more than N behind it (unset: no limit)" },
+    { "align", TEXT, AT(align), NULL, "top_left|bottom_right|key_lengths|offset", NULL, BAND, FREE,
+      "the diagonal of query i: key i, i + S - L, i + length - L, i + offset (if L = S: key i)" },
+    { "offset", INTEGER, AT(offset), NULL, "N", NULL, BAND, FREE, "for --align offset; may be negative" },
+    { "key-length", INTEGER, AT(key_length), NULL, "N", "[0,4096]", ATTENTION_MASK, LOCAL,
+      "keys from the N-th on are left out (unset: none)" },
+    { "sample", INTEGER, AT(sample), "0", "N", "[0,inf)", ATTENTION_MASK, LOCAL, "of a case" },
+    { "head", INTEGER, AT(head), "0", "N", "[0,inf)", ATTENTION_MASK, LOCAL, "of a case" },
+    { "output", TEXT, AT(output), NULL, "FILE.svg", NULL, ATTENTION_MASK, LOCAL,
+      "write a picture (unset: draw in the terminal)" },
+    { "title", TEXT, AT(title), NULL, "TEXT", NULL, ATTENTION_MASK, LOCAL, "what stands over the picture" },
+    { "scale", REAL, AT(scale), NULL, "X", NULL, CASE, FREE, "factor on the scores" },
+    { "softcap", REAL, AT(softcap), "0", "X", "[0,inf)", CASE, FREE, "bound of the scores (0: none)" },
+    { "need-weights", SWITCH, AT(need_weights), "false", "true|false", NULL, CASE, FREE, "whether weights are wanted" },
+    { "average-weights", SWITCH, AT(average_weights), "true", "true|false", NULL, CASE, FREE, "over the heads" },
+    { "layout", TEXT, AT(layout), NULL, "batch_first|sequence_first|unbatched", NULL, MHA_CASE, FREE, "of the inputs" },
+    { "add-bias-kv", SWITCH, AT(add_bias_kv), "false", "true|false", NULL, MHA_CASE, FREE, "append a learned key" },
+    { "add-zero-attn", SWITCH, AT(add_zero_attn), "false", "true|false", NULL, MHA_CASE, FREE, "append a key of zeros" },
+    { "kdim", INTEGER, AT(kdim), NULL, "N", "[1,1048576]", MHA_CASE, FREE, "numbers for a key (unset: embed-dim)" },
+    { "vdim", INTEGER, AT(vdim), NULL, "N", "[1,1048576]", MHA_CASE, FREE, "numbers for a value (unset: embed-dim)" },
+};
+
+static const option output_rows[] = {
+    { "json", SWITCH, AT(json), "false", "", NULL, GRADCHECK | ATTENTION_EXPLAIN, LOCAL,
+      "the result as JSON on stdout, and what else there is to say on stderr" },
+    { "help", SWITCH, AT(help), "false", "", NULL, TRAIN | SAMPLE | CHECK | INSPECT | GRADCHECK | ATTENTION, LOCAL,
+      "show this" },
 };
 
 #define GROUP(title, rows) { title, rows, sizeof rows / sizeof rows[0] }
@@ -136,7 +175,8 @@ const option_group option_groups[] = {
     GROUP("Run", run_rows),
     GROUP("Replay", replay_rows),
     GROUP("Gradcheck", gradcheck_rows),
-    GROUP("Help", help_rows),
+    GROUP("Attention", attention_rows),
+    GROUP("Output", output_rows),
 };
 /* clang-format on */
 const size_t num_option_groups = sizeof option_groups / sizeof option_groups[0];
@@ -218,11 +258,23 @@ void options_init(options *o)
         set_option(o, option_at(i), option_at(i)->fallback, FROM_TABLE, option_at(i)->name);
 }
 
+static void unset(void *to, option_kind kind)
+{
+    if (kind == REAL) {
+        *(double *)to = NAN;
+    } else if (kind == SWITCH) {
+        *(truth *)to = -1;
+    } else if (kind == TEXT) {
+        free(*(char **)to);
+        *(char **)to = NULL;
+    }
+}
+
 void options_free(options *o)
 {
     for (size_t i = 0; i < num_options(); i++)
         if (option_at(i)->kind == TEXT)
-            free(*(char **)field(o, option_at(i)));
+            unset(field(o, option_at(i)), TEXT); /* rows may share a field */
     for (int i = 0; i < o->num_arguments; i++)
         free(o->arguments[i]);
     free(o->arguments);
@@ -293,18 +345,6 @@ static bool set_text(char **to, const option *row, const char *text, const char 
     free(*to);
     *to = copy;
     return true;
-}
-
-static void unset(void *to, option_kind kind)
-{
-    if (kind == REAL) {
-        *(double *)to = NAN;
-    } else if (kind == SWITCH) {
-        *(truth *)to = -1;
-    } else if (kind == TEXT) {
-        free(*(char **)to);
-        *(char **)to = NULL;
-    }
 }
 
 bool set_option(options *o, const option *row, const char *text, option_source source,

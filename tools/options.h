@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MAX_OPTIONS = 64 };
+enum { MAX_OPTIONS = 128 };
 
 /* Where a value came from; a later source wins. */
 typedef enum option_source { FROM_TABLE, FROM_CHECKPOINT, FROM_CONFIG, FROM_COMMAND } option_source;
@@ -31,16 +31,22 @@ typedef struct options {
     int64_t steps, seed, threads, save_every, validate_every, validate_batches, log_every;
     char *dtype, *device, *out, *resume, *config;
     truth overfit_batch, dry_run, dump_config;
-    /* replay */
+    /* replay; mask */
     char *replay, *output;
+    /* attention */
+    char *compute_dtype, *kernel, *align, *layout, *title; /* dtype unset: the query's */
+    int64_t window_left, window_right, offset, kdim, vdim;
+    double scale, softcap; /* scale NAN: of the head size */
+    truth need_weights, average_weights, add_bias_kv, add_zero_attn;
+    int64_t queries, keys, key_length, sample, head;
     /* sample, check */
     char *weights, *prompt;
     int64_t tokens, top_k, sequences;
     double temperature;
     /* gradcheck */
-    truth list, json, fast;
+    truth list, fast;
     /* all */
-    truth help;
+    truth json, help;
 
     char **arguments; /* what is not an option, ended by NULL */
     int num_arguments;
@@ -55,7 +61,15 @@ typedef enum option_kind {
 } option_kind;
 
 /* Commands that take an option, as a set. */
-enum { TRAIN = 1, SAMPLE = 2, CHECK = 4, INSPECT = 8, REPLAY = 16, GRADCHECK = 1 << 13 };
+enum { TRAIN = 1, SAMPLE = 2, CHECK = 4, INSPECT = 8, REPLAY = 16, GRADCHECK = 32 };
+/* gradus attention, and the attributes of its cases, by their module. */
+enum {
+    ATTENTION_RUN = 1 << 8,
+    ATTENTION_EXPLAIN = 1 << 9,
+    ATTENTION_MASK = 1 << 10,
+    SDPA_CASE = 1 << 11,
+    MHA_CASE = 1 << 12
+};
 
 /* What happens when a resumed run is told something else than it was. */
 typedef enum option_change {

@@ -12,7 +12,7 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* A command: one file each. */
 typedef struct command {
-    const char *name;
+    const char *name; /* "train"; two words of one that has several: "attention run" */
     int bit;
     const char *arguments; /* after the name: "FILE [options]" */
     const char *summary;   /* one line */
@@ -25,6 +25,9 @@ int run_sample(options *o);
 int run_check(options *o);
 int run_inspect(options *o);
 int run_gradcheck(options *o);
+int run_attention(options *o);
+int run_attention_explain(options *o);
+int run_attention_mask(options *o);
 /* gradus train with --replay, and with --dry-run. */
 int run_replay(options *o);
 int dry_run(options *o);

@@ -175,6 +175,8 @@ typedef struct grd_mha_args {
     bool dropped_weights, logsumexp;
     bool strict, composed; /* as in grd_sdpa_options */
     grd_cache *cache;      /* see grd_cache_create; NULL: none */
+    grd_maybe_real scale;  /* of the scores, and their softcap: as in grd_sdpa_options */
+    double softcap;
 } grd_mha_args;
 /* query (B, L, E), key (B, S, kdim), value (B, S, vdim) -> output (B, L, E), in the module's
  * layout; give one tensor three times for self-attention. Masks and weights are of (B, H, L, S) in

@@ -1,4 +1,4 @@
-/* What people look at: tensors drawn in the terminal. */
+/* What people look at: tensors drawn in the terminal, masks as pictures. */
 #ifndef GRADUS_VIEW_H
 #define GRADUS_VIEW_H
 
@@ -13,12 +13,19 @@ extern "C" {
  * not two dimensions. */
 GRD_API grd_status grd_print_matrix(FILE *out, const grd_tensor *matrix);
 
+/* Writes a picture of a mask, bool (L, S) as grd_mask_visible makes it: queries down, keys across,
+ * what is seen filled, queries without a key marked. An SVG document for light and dark pages, that
+ * says in words what it shows to those who hear it. title (UTF-8) stands above; NULL: none. At most
+ * 1024 x 1024. GRD_ERROR_IO: out does not take it. */
+GRD_API grd_status grd_mask_svg(FILE *out, const grd_tensor *visible, const char *title);
+
 #ifdef __cplusplus
 }
 #endif
 
 #ifndef GRD_NO_CALL_SITES
 #define grd_print_matrix(...) grd_at_status(grd_print_matrix(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_mask_svg(...) grd_at_status(grd_mask_svg(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 
 #endif

@@ -269,6 +269,34 @@ Test(mha, dropout_follows_train_and_eval)
     cr_assert(grd_equal(grd_mha_forward(m, x, x, x, NULL).output, a.output), "weights on == off");
 }
 
+Test(mha, scale_and_softcap_are_those_of_its_scores)
+{
+    const grd_tensor *x = grd_randn(rng, GRD_SHAPE(B, T, E));
+    grd_module *m = module_of(GRD_BATCH_FIRST);
+    const grd_in_projection in = { .in_proj_weight = grd_module_parameter(m, "in_proj_weight"),
+                                   .in_proj_bias = grd_module_parameter(m, "in_proj_bias") };
+    const grd_qkv p = grd_project_qkv(x, x, x, &in);
+    const struct {
+        grd_maybe_real scale;
+        double softcap;
+    } cases[] = { { { .value = -0.4 }, 0 }, { GRD_SET(0), 0 }, { { 0 }, 0.3 }, { { 2, 1 }, 0.5 } };
+    for (int i = 0; i < 4; i++) {
+        const grd_mha_args args = { .scale = cases[i].scale,
+                                    .softcap = cases[i].softcap,
+                                    .weights = GRD_PER_HEAD };
+        const grd_sdpa_options options = { .scale = cases[i].scale,
+                                           .softcap = cases[i].softcap,
+                                           .weights = GRD_PER_HEAD };
+        const grd_tensor *weights = grd_sdpa(grd_split_heads(p.query, H), grd_split_heads(p.key, H),
+                                             grd_split_heads(p.value, H), &options)
+                                        .weights;
+        cr_assert(near(grd_mha_forward(m, x, x, x, &args).weights, weights), "case %d", i);
+        const grd_tensor *plain =
+            grd_mha_forward(m, x, x, x, &(grd_mha_args){ .weights = GRD_PER_HEAD }).weights;
+        cr_assert_not(near(weights, plain), "case %d", i);
+    }
+}
+
 static void keep_last(grd_module *self, const grd_tensor *y, void *user)
 {
     (void)self;
