@@ -65,6 +65,9 @@ typedef struct checked_use {
     grd_module *module; /* NULL: none */
 } checked_use;
 
+/* module in eval mode with parameters at random: weights of 1 and biases of 0 hide what they do. */
+grd_module *disturbed(grd_rng *rng, grd_module *module);
+
 typedef struct checked_table {
     const char *title; /* "op" */
     const checked_case *cases;
