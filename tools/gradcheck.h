@@ -75,7 +75,7 @@ typedef struct checked_table {
 } checked_table;
 
 /* Every differentiable op; attention as a function; every module. */
-extern const checked_table checked_ops, checked_attention, checked_modules;
+extern const checked_table checked_ops, checked_attention, checked_modules, checked_stacks;
 extern const checked_table *const checked_tables[];
 extern const int num_checked_tables;
 
