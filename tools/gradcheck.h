@@ -65,6 +65,9 @@ typedef struct checked_use {
     grd_module *module; /* NULL: none */
 } checked_use;
 
+/* module in eval mode with parameters at random: weights of 1 and biases of 0 hide what they do. */
+grd_module *disturbed(grd_rng *rng, grd_module *module);
+
 typedef struct checked_table {
     const char *title; /* "op" */
     const checked_case *cases;
@@ -72,7 +75,7 @@ typedef struct checked_table {
 } checked_table;
 
 /* Every differentiable op; attention as a function; every module. */
-extern const checked_table checked_ops, checked_attention, checked_modules;
+extern const checked_table checked_ops, checked_attention, checked_modules, checked_stacks;
 extern const checked_table *const checked_tables[];
 extern const int num_checked_tables;
 

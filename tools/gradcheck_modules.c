@@ -30,11 +30,11 @@ static grd_module *make_embedding(grd_rng *rng, const void *options)
     return grd_embedding_create(rng, 5, 3);
 }
 
-/* Weights of 1 and biases of 0 would hide what they do. */
-static grd_module *disturbed(grd_rng *rng, grd_module *module)
+grd_module *disturbed(grd_rng *rng, grd_module *module)
 {
     static double deviation = 0.7;
     grd_module_initialize(module, "*", grd_init_normal, rng, &deviation);
+    grd_module_eval(module);
     return module;
 }
 
@@ -86,7 +86,6 @@ static grd_module *make_mha(grd_rng *rng, const void *settings)
     grd_module *module = disturbed(rng, grd_mha_create(rng, &options));
     if (s->unpacked)
         grd_mha_unpack(module);
-    grd_module_eval(module);
     return module;
 }
 
@@ -144,9 +143,7 @@ static grd_encoder_layer_options block_options(const void *settings)
 static grd_module *make_encoder_layer(grd_rng *rng, const void *settings)
 {
     const grd_encoder_layer_options options = block_options(settings);
-    grd_module *module = disturbed(rng, grd_encoder_layer_create(rng, &options));
-    grd_module_eval(module);
-    return module;
+    return disturbed(rng, grd_encoder_layer_create(rng, &options));
 }
 
 static grd_tensor *encoder_layer(const grd_tensor *const *x, void *use)
@@ -166,9 +163,7 @@ static grd_module *make_transformer(grd_rng *rng, const void *settings)
     options.embed_dim = 4;
     options.num_heads = 2;
     options.ff_dim = 3;
-    grd_module *module = disturbed(rng, grd_transformer_create(rng, &options));
-    grd_module_eval(module);
-    return module;
+    return disturbed(rng, grd_transformer_create(rng, &options));
 }
 
 /* ---- The table ---- */
