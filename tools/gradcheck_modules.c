@@ -128,8 +128,8 @@ static grd_tensor *mha_self(const grd_tensor *const *x, void *use)
 
 typedef struct block_settings {
     grd_encoder_layer_options o;
-    grd_mha_args args;
-    int64_t key_lengths; /* of the sample; 0: all */
+    grd_mha_args args, cross; /* cross: of a decoder to its memory */
+    int64_t key_lengths;      /* of the sample, in a decoder of its memory; 0: all */
 } block_settings;
 
 static grd_encoder_layer_options block_options(const void *settings)
@@ -141,21 +141,77 @@ static grd_encoder_layer_options block_options(const void *settings)
     return options;
 }
 
+static grd_encoder_options stack_options(const void *settings)
+{
+    return (grd_encoder_options){ .layer = block_options(settings),
+                                  .num_layers = 2,
+                                  .final_norm = true };
+}
+
+static grd_module *evaluating(grd_rng *rng, grd_module *module)
+{
+    disturbed(rng, module);
+    grd_module_eval(module);
+    return module;
+}
+
 static grd_module *make_encoder_layer(grd_rng *rng, const void *settings)
 {
     const grd_encoder_layer_options options = block_options(settings);
-    grd_module *module = disturbed(rng, grd_encoder_layer_create(rng, &options));
-    grd_module_eval(module);
-    return module;
+    return evaluating(rng, grd_encoder_layer_create(rng, &options));
+}
+
+static grd_module *make_decoder_layer(grd_rng *rng, const void *settings)
+{
+    const grd_encoder_layer_options options = block_options(settings);
+    return evaluating(rng, grd_decoder_layer_create(rng, &options));
+}
+
+static grd_module *make_encoder(grd_rng *rng, const void *settings)
+{
+    const grd_encoder_options options = stack_options(settings);
+    return evaluating(rng, grd_encoder_create(rng, &options));
+}
+
+static grd_module *make_decoder(grd_rng *rng, const void *settings)
+{
+    const grd_encoder_options options = stack_options(settings);
+    return evaluating(rng, grd_decoder_create(rng, &options));
+}
+
+static grd_mha_args padded(grd_mha_args args, const block_settings *s)
+{
+    if (s->key_lengths)
+        args.mask.key_lengths = grd_from_i64(&s->key_lengths, 1, GRD_SHAPE(1));
+    return args;
 }
 
 static grd_tensor *encoder_layer(const grd_tensor *const *x, void *use)
 {
     const block_settings *s = settings_of(use);
-    grd_mha_args args = s->args;
-    if (s->key_lengths)
-        args.mask.key_lengths = grd_from_i64(&s->key_lengths, 1, GRD_SHAPE(1));
+    const grd_mha_args args = padded(s->args, s);
     return grd_encoder_layer_forward(module_of(use), x[0], &args).output;
+}
+
+static grd_tensor *encoder(const grd_tensor *const *x, void *use)
+{
+    const block_settings *s = settings_of(use);
+    const grd_mha_args args = padded(s->args, s);
+    return grd_encoder_forward(module_of(use), x[0], &args).output;
+}
+
+static grd_tensor *decoder_layer(const grd_tensor *const *x, void *use)
+{
+    const block_settings *s = settings_of(use);
+    const grd_decoder_args args = { .self = s->args, .cross = padded(s->cross, s) };
+    return grd_decoder_layer_forward(module_of(use), x[0], x[1], &args).output;
+}
+
+static grd_tensor *decoder(const grd_tensor *const *x, void *use)
+{
+    const block_settings *s = settings_of(use);
+    const grd_decoder_args args = { .self = s->args, .cross = padded(s->cross, s) };
+    return grd_decoder_forward(module_of(use), x[0], x[1], &args).output;
 }
 
 static grd_module *make_transformer(grd_rng *rng, const void *settings)
@@ -166,15 +222,17 @@ static grd_module *make_transformer(grd_rng *rng, const void *settings)
     options.embed_dim = 4;
     options.num_heads = 2;
     options.ff_dim = 3;
-    grd_module *module = disturbed(rng, grd_transformer_create(rng, &options));
-    grd_module_eval(module);
-    return module;
+    return evaluating(rng, grd_transformer_create(rng, &options));
 }
 
 /* ---- The table ---- */
 
 #define MHA(...) &(const mha_settings){ __VA_ARGS__ }, make_mha
 #define LAYER(...) &(const block_settings){ __VA_ARGS__ }, make_encoder_layer
+#define DECODER_LAYER(...) &(const block_settings){ __VA_ARGS__ }, make_decoder_layer
+#define ENCODER(...) &(const block_settings){ __VA_ARGS__ }, make_encoder
+#define DECODER(...) &(const block_settings){ __VA_ARGS__ }, make_decoder
+#define CAUSAL .args = { .mask = { .causal = true } }
 #define TRANSFORMER(...) &(const grd_transformer_options){ __VA_ARGS__ }, make_transformer
 #define BATCH_FIRST .o = { .layout = GRD_BATCH_FIRST }
 #define CROSS NORMAL(1, 2, 4), NORMAL(1, 3, 4), NORMAL(1, 3, 4)
@@ -242,6 +300,17 @@ static const checked_case cases[] = {
       LAYER(.o = { .activation = GRD_GELU_TANH, .no_bias = true, .dropout = 0.3 }) },
     { "TransformerEncoderLayer", "relu, padded", encoder_layer, { NORMAL(1, 3, 4) },
       LAYER(.o = { .norm_first = true }, .key_lengths = 2) },
+    { "TransformerDecoderLayer", "post-norm, gelu, causal, padded memory", decoder_layer, { NORMAL(1, 2, 4), NORMAL(1, 3, 4) },
+      DECODER_LAYER(CAUSAL, .o = { .activation = GRD_GELU }, .key_lengths = 2) },
+    { "TransformerDecoderLayer", "pre-norm, silu, no bias, eval", decoder_layer, { NORMAL(1, 2, 4), NORMAL(1, 1, 4) },
+      DECODER_LAYER(.o = { .activation = GRD_SILU, .norm_first = true, .no_bias = true, .dropout = 0.3 }) },
+    { "TransformerDecoderLayer", "a diagonal over the memory", decoder_layer, { NORMAL(1, 2, 4), NORMAL(1, 3, 4) },
+      DECODER_LAYER(.o = { .activation = GRD_GELU_TANH },
+                    .cross = { .mask = { .causal = true, .align = GRD_ALIGN_BOTTOM_RIGHT } }) },
+    { "TransformerEncoder", "pre-norm, gelu, padded", encoder, { NORMAL(1, 3, 4) },
+      ENCODER(.o = { .activation = GRD_GELU, .norm_first = true }, .key_lengths = 2) },
+    { "TransformerDecoder", "pre-norm, gelu, causal", decoder, { NORMAL(1, 2, 4), NORMAL(1, 3, 4) },
+      DECODER(CAUSAL, .o = { .activation = GRD_GELU, .norm_first = true }) },
     { "Transformer", "causal, pre-norm", forward, { INDEX(5, 1, 3) },
       TRANSFORMER(.num_layers = 1, .direction = GRD_CAUSAL, .norm_first = true, .activation = GRD_GELU) },
     { "Transformer", "bidirectional, tied", forward, { INDEX(5, 1, 2) },
