@@ -12,7 +12,7 @@ typedef struct grdi_probe {
     void *user;
     grd_rng *rng;
     grd_dtype dtype;
-    double tolerance; /* what rounding may change in numbers of about 1 */
+    double tolerance; /* what rounding may change, relative to the largest number */
     int64_t appended; /* keys that add_bias_kv and add_zero_attn append */
 } grdi_probe;
 
@@ -47,7 +47,7 @@ typedef struct grdi_diagnosis {
 } grdi_diagnosis;
 /* The check fails, unless it did already; the first failure is the one that is told. Returns
  * false. */
-bool grdi_find(grd_attention_check *check, const grdi_diagnosis *diagnosis, double measured,
+bool grdi_flaw(grd_attention_check *check, const grdi_diagnosis *diagnosis, double measured,
                const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* A kind of mask with inputs to try it on, and what it must leave: bool (B, H or 1, L, S). */

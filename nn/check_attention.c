@@ -28,7 +28,7 @@ static const grdi_diagnosis of_failure = {
     "the function does not take inputs, masks or options that its claims allow",
 };
 
-bool grdi_find(grd_attention_check *check, const grdi_diagnosis *diagnosis, double measured,
+bool grdi_flaw(grd_attention_check *check, const grdi_diagnosis *diagnosis, double measured,
                const char *format, ...)
 {
     if (!check->passed)
@@ -110,7 +110,7 @@ static void run_check(grdi_probe *p, int i, grd_attention_check *check)
     checks[i].run(p, check);
     grdi_scope_close(&scope);
     if (grdi_latched())
-        grdi_find(check, &of_failure, NAN, "%s", grd_error_message());
+        grdi_flaw(check, &of_failure, NAN, "%s", grd_error_message());
     grd_error_take();
 }
 
@@ -128,7 +128,7 @@ static grd_attention_report run_all(grdi_probe *p)
 static void take_parameter_kind(grdi_probe *p, grd_scope *scope)
 {
     static const double tolerances[] = {
-        [GRD_F32] = 1e-4, [GRD_F64] = 1e-9, [GRD_F16] = 2e-2, [GRD_BF16] = 0.1
+        [GRD_F32] = 1e-5, [GRD_F64] = 1e-10, [GRD_F16] = 1e-2, [GRD_BF16] = 5e-2
     };
     const grd_tensor *first = grd_module_parameter_at(p->module, 0).tensor;
     if (first && grdi_is_floating(first->array.dtype)) {

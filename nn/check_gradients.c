@@ -85,12 +85,12 @@ static void compare(comparison *c, const slice *s)
         return;
     c->slices++;
     if (!isfinite(most))
-        grdi_find(c->check, &not_finite, most, "%s: the gradient is not finite", text_of(s, text));
+        grdi_flaw(c->check, &not_finite, most, "%s: the gradient is not finite", text_of(s, text));
     else if (most == 0 && !may_be_zero(c->p, s))
-        grdi_find(c->check, &cut, 0, "%s: the gradient is 0, the reference's is up to %.3g",
+        grdi_flaw(c->check, &cut, 0, "%s: the gradient is 0, the reference's is up to %.3g",
                   text_of(s, text), truth);
-    else if (off > 100 * c->p->tolerance * truth + c->p->tolerance * c->size)
-        grdi_find(c->check, &wrong, off / c->size,
+    else if (off > fmax(0.01, 10 * c->p->tolerance) * truth + c->p->tolerance / 10 * c->size)
+        grdi_flaw(c->check, &wrong, off / c->size,
                   "%s: the gradient is up to %.3g, the reference's %.3g; they differ by %.3g",
                   text_of(s, text), most, truth, off);
     c->check->measured =
@@ -126,7 +126,7 @@ static void compare_parameter(comparison *c, const char *name, const grd_tensor 
                               const grd_tensor *truth)
 {
     if (!gradient) {
-        grdi_find(c->check, &cut, 0, "%s: no gradient reaches it", name);
+        grdi_flaw(c->check, &cut, 0, "%s: no gradient reaches it", name);
         return;
     }
     for (size_t i = 0; i < sizeof cuttings / sizeof cuttings[0]; i++)
@@ -154,7 +154,7 @@ static void check_shared(grdi_probe *p, grd_attention_check *check, const grdi_r
     for (int a = 0; a < 3; a++)
         for (int b = a + 1; b < 3; b++)
             if (grd_equal(weight_of(r, p, a), weight_of(r, p, b)))
-                grdi_find(check, &shared, 0, "the projections of %s and %s hold the same numbers",
+                grdi_flaw(check, &shared, 0, "the projections of %s and %s hold the same numbers",
                           parts[a], parts[b]);
     for (int a = 0; a < 3; a++) {
         const cutting rows = { .dim = 0, .parts = 1 };
@@ -162,7 +162,7 @@ static void check_shared(grdi_probe *p, grd_attention_check *check, const grdi_r
         for (int64_t h = 1; h < heads; h++)
             if (grd_equal(grd_contiguous(head_of(weight_of(r, p, a), &rows, 0, 0, heads)),
                           grd_contiguous(head_of(weight_of(r, p, a), &rows, 0, h, heads))))
-                grdi_find(check, &shared, 0,
+                grdi_flaw(check, &shared, 0,
                           "heads 0 and %d of the %s projection hold the same numbers", (int)h,
                           parts[a]);
     }
@@ -205,12 +205,12 @@ static bool differentiate(grdi_probe *p, grd_attention_check *check, const grdi_
         grd_grad(GRD_LIST(truth), (grd_list){ w->count, w->leaves }, &exact, w->truths) != GRD_OK)
         return false;
     if (!grd_tensor_requires_grad(y))
-        return grdi_find(check, &refused, 0, "the output depends on no parameter that learns");
+        return grdi_flaw(check, &refused, 0, "the output depends on no parameter that learns");
     if (grd_grad(GRD_LIST(y), (grd_list){ w->count, w->parameters }, &how, w->gradients) == GRD_OK)
         return true;
     if (grd_last_error().status != GRD_ERROR_GRAPH)
         return false;
-    grdi_find(check, &refused, NAN, "%s", grd_error_message());
+    grdi_flaw(check, &refused, NAN, "%s", grd_error_message());
     grd_error_take();
     return false;
 }

@@ -54,7 +54,7 @@ static void check_strict(grdi_probe *p, grd_attention_check *check, const grdi_m
         if (is_from_flash(a.output, inputs->x[0]))
             t->flash++;
         else if (!grdi_latched())
-            grdi_find(check, &silent, NAN,
+            grdi_flaw(check, &silent, NAN,
                       "%s: strict was asked for, but the output came from other ops than the fast "
                       "kernel, without an error",
                       m->name);
@@ -82,12 +82,12 @@ static void check_weights(grdi_probe *p, grd_attention_check *check, const grdi_
     if (grdi_latched())
         return;
     if (fast && !still)
-        grdi_find(check, &dragged, change,
+        grdi_flaw(check, &dragged, change,
                   "%s: asking for weights takes the output off the fast kernel and changes it by "
                   "%.3g",
                   m->name, change);
     else if (!same)
-        grdi_find(check, &dragged, change, "%s: asking for weights changes the output by %.3g",
+        grdi_flaw(check, &dragged, change, "%s: asking for weights changes the output by %.3g",
                   m->name, change);
 }
 
@@ -115,7 +115,7 @@ void grdi_check_kernel(grdi_probe *p, grd_attention_check *check)
         if (m.self && check->passed && !grdi_latched())
             check_mask(p, check, &m, true, &t);
         if (grdi_latched())
-            grdi_error_context("%s", m.name);
+            grdi_error_context(" (%s)", m.name);
     }
     if (!check->passed)
         return;

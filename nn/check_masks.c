@@ -192,7 +192,7 @@ static void check_weights(grdi_probe *p, grd_attention_check *check, const grdi_
         grd_slice(grdi_probe_batched(p, grd_detach(a->weights)), 3, 0, m->sizes.keys, 1);
     const double most = grdi_largest(grd_masked_fill(weights, m->visible, 0), &at);
     if (most != 0 && !grdi_latched())
-        grdi_find(check, diagnosis_of(m, weights), most,
+        grdi_flaw(check, diagnosis_of(m, weights), most,
                   "%s: sample %d, head %d, query %d gives the hidden key %d a weight of %.3g",
                   m->name, (int)at.dim[0], (int)at.dim[1], (int)at.dim[2], (int)at.dim[3], most);
 }
@@ -242,9 +242,9 @@ static void change_key(grdi_probe *p, grd_attention_check *check, const grdi_mas
         return;
     /* A kernel may take another way round a NaN, which rounds otherwise. */
     const double change = grdi_largest(grd_sub(after, before), &at);
-    if (nan && change <= p->tolerance * (1 + grdi_largest(before, NULL)))
+    if (nan && change <= p->tolerance * grdi_largest(before, NULL))
         return;
-    grdi_find(check, &leaking, change,
+    grdi_flaw(check, &leaking, change,
               "%s: the hidden key %d, %s, changes the output of sample %d, query %d by %.3g",
               m->name, (int)j, nan ? "set to NaN" : "times 10", (int)at.dim[0], (int)at.dim[1],
               change);
@@ -278,7 +278,7 @@ void grdi_check_masks(grdi_probe *p, grd_attention_check *check)
         if (m.self && check->passed)
             check_mask(p, check, &m, true);
         if (grdi_latched()) {
-            grdi_error_context("%s", m.name);
+            grdi_error_context(" (%s)", m.name);
             return;
         }
     }

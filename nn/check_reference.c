@@ -71,16 +71,16 @@ static bool is_fine(const grdi_reference *r, const grdi_probe *p, int i, grd_att
     const grd_shape shape = promised_shape(&p->claims, i);
     const bool promised = is_promised(r, &p->claims, i);
     if (!x)
-        return !promised || grdi_find(check, &misnamed, NAN, "the module has no parameter %s %s",
+        return !promised || grdi_flaw(check, &misnamed, NAN, "the module has no parameter %s %s",
                                       names[i], grdi_shape_text(&shape).chars);
     if (!promised)
-        return grdi_find(check, &misnamed, NAN,
+        return grdi_flaw(check, &misnamed, NAN,
                          "the module has a %s that its claims know nothing of", names[i]);
     if (!grdi_has_shape(&x->array, &shape))
-        return grdi_find(check, &misnamed, NAN, "%s is %s, expected %s", names[i],
+        return grdi_flaw(check, &misnamed, NAN, "%s is %s, expected %s", names[i],
                          grdi_size_text(x).chars, grdi_shape_text(&shape).chars);
     return grd_tensor_requires_grad(x) ||
-           grdi_find(check, &frozen, 0, "%s requires no gradient", names[i]);
+           grdi_flaw(check, &frozen, 0, "%s requires no gradient", names[i]);
 }
 
 bool grdi_reference_open(grdi_reference *r, const grdi_probe *p, grd_attention_check *check)

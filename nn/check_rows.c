@@ -51,7 +51,7 @@ static void check_sums(grdi_probe *p, grd_attention_check *check, const grdi_mas
         return;
     }
     const double one = grd_item_at(promised, at);
-    grdi_find(check, diagnosis_of(m, one), worst,
+    grdi_flaw(check, diagnosis_of(m, one), worst,
               "%s: the weights of sample %d, head %d, query %d sum to %.6g, not %g", m->name,
               (int)at.dim[0], (int)at.dim[1], (int)at.dim[2], grd_item_at(sums, at), one);
 }
@@ -61,7 +61,7 @@ static void check_signs(grd_attention_check *check, const grdi_masking *m,
 {
     const double least = grd_item(grd_min(weights));
     if (least < 0)
-        grdi_find(check, &after_softmax, least, "%s: a weight is %.3g", m->name, least);
+        grdi_flaw(check, &after_softmax, least, "%s: a weight is %.3g", m->name, least);
 }
 
 static void check_mean(grdi_probe *p, grd_attention_check *check, const grdi_masking *m,
@@ -70,7 +70,7 @@ static void check_mean(grdi_probe *p, grd_attention_check *check, const grdi_mas
     const double worst =
         grdi_largest(grd_sub(averaged, grd_mean_dims(weights, GRD_DIMS(1), GRD_DROP_DIMS)), NULL);
     if (!(worst <= p->tolerance) && !grdi_latched())
-        grdi_find(check, &not_the_mean, worst, "%s: averaged weights are %.3g off the heads' mean",
+        grdi_flaw(check, &not_the_mean, worst, "%s: averaged weights are %.3g off the heads' mean",
                   m->name, worst);
 }
 
@@ -104,7 +104,7 @@ void grdi_check_rows(grdi_probe *p, grd_attention_check *check)
         const grdi_masking m = grdi_masking_at(p, i);
         check_mask(p, check, &m);
         if (grdi_latched()) {
-            grdi_error_context("%s", m.name);
+            grdi_error_context(" (%s)", m.name);
             return;
         }
     }

@@ -45,7 +45,7 @@ static const option model_rows[] = {
       "the head uses the token embedding" },
     { "causal", SWITCH, AT(causal), NULL, "true|false", NULL, MODEL, REFUSED,
       "no token sees later ones (unset: as the task needs)" },
-    { "dropout", REAL, AT(dropout), "0", "P", "[0,1)", TRAIN, REFUSED, "share of activations dropped in training" },
+    { "dropout", REAL, AT(dropout), "0", "P", "[0,1)", TRAINED, REFUSED, "share of activations dropped in training" },
     { "vocab-size", INTEGER, AT(vocab_size), "0", "N", "[0,1073741824]", REPLAY, REFUSED, "tokens" },
 };
 
@@ -123,6 +123,21 @@ static const option gradcheck_rows[] = {
       "compare along one direction instead of every element" },
 };
 
+static const option check_rows[] = {
+    { "layout", TEXT, AT(layout), "batch_first", "batch_first|sequence_first|unbatched", NULL, CHECK, LOCAL,
+      "of inputs: (B, T, E), (T, B, E) or (T, E)" },
+    { "kdim", INTEGER, AT(kdim), "0", "N", "[0,65536]", CHECK, LOCAL, "size of a key (0: embed-dim)" },
+    { "vdim", INTEGER, AT(vdim), "0", "N", "[0,65536]", CHECK, LOCAL, "size of a value (0: embed-dim)" },
+    { "add-bias-kv", SWITCH, AT(add_bias_kv), "false", "true|false", NULL, CHECK, LOCAL,
+      "append a learned key and value" },
+    { "add-zero-attn", SWITCH, AT(add_zero_attn), "false", "true|false", NULL, CHECK, LOCAL,
+      "append a key and value of zeros" },
+    { "plant", TEXT, AT(plant), NULL, "NAME", NULL, CHECK, LOCAL,
+      "check an attention with this mistake in it, to see it caught" },
+    { "list-plants", SWITCH, AT(list_plants), "false", "", NULL, CHECK, LOCAL, "list the mistakes, and stop" },
+    { "json", SWITCH, AT(json), "false", "", NULL, CHECK, LOCAL, "print one JSON document" },
+};
+
 static const option help_rows[] = {
     { "help", SWITCH, AT(help), "false", "", NULL, TRAIN | SAMPLE | CHECK | INSPECT | GRADCHECK, LOCAL, "show this" },
 };
@@ -132,6 +147,7 @@ const option_group option_groups[] = {
     GROUP("Data", data_rows),
     GROUP("Use", use_rows),
     GROUP("Model", model_rows),
+    GROUP("Module", check_rows),
     GROUP("Optimizer", optimizer_rows),
     GROUP("Run", run_rows),
     GROUP("Replay", replay_rows),

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MAX_OPTIONS = 64 };
+enum { MAX_OPTIONS = 96 };
 
 /* Where a value came from; a later source wins. */
 typedef enum option_source { FROM_TABLE, FROM_CHECKPOINT, FROM_CONFIG, FROM_COMMAND } option_source;
@@ -37,8 +37,12 @@ typedef struct options {
     char *weights, *prompt;
     int64_t tokens, top_k, sequences;
     double temperature;
-    /* gradcheck */
+    /* gradcheck; json of check too */
     truth list, json, fast;
+    /* check */
+    char *layout, *plant;
+    int64_t kdim, vdim;
+    truth add_bias_kv, add_zero_attn, list_plants;
     /* all */
     truth help;
 
