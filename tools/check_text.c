@@ -66,12 +66,7 @@ static void print_cells(const json_t *row, const column *columns, const int *wid
     for (int c = 0; c < count; c++) {
         const char *cell = row ? string_of(row, columns[c].field) : columns[c].title;
         const bool last = c + 1 == count;
-        printf("%s%-*s",
-               row ? columns[c].before
-                   : (columns[c].before[0] == ' ' && columns[c].before[1] == '-'
-                          ? "    "
-                          : columns[c].before),
-               last ? 0 : widths[c], cell);
+        printf("%s%-*s", columns[c].before, last ? 0 : widths[c], cell);
     }
     putchar('\n');
 }
@@ -117,12 +112,12 @@ void print_constraints(const json_t *constraints)
 static void print_verdict(const json_t *check)
 {
     const json_t *measured = json_object_get(check, "measured");
-    printf("  %s  %d %-14s", json_is_true(json_object_get(check, "passed")) ? "ok  " : "FAIL",
+    printf("  %s  %d %s", json_is_true(json_object_get(check, "passed")) ? "ok  " : "FAIL",
            (int)json_integer_value(json_object_get(check, "number")), string_of(check, "name"));
     if (json_is_number(measured))
-        printf("  measured %.3g", json_number_value(measured));
+        printf(": measured %.3g", json_number_value(measured));
     else if (json_is_string(measured))
-        printf("  measured %s", json_string_value(measured));
+        printf(": measured %s", json_string_value(measured));
     putchar('\n');
     print_labelled("found", string_of(check, "text"));
     print_labelled("expected", string_of(check, "expected"));
