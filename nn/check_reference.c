@@ -33,26 +33,27 @@ static bool is_promised(const grdi_reference *r, const grd_mha_options *c, int i
     return i == OUT || c->add_bias_kv;
 }
 
+/* Sizes of each, in words of the claims. */
+enum { NONE, ONE, WIDTH, THREE_WIDTHS, KDIM, VDIM };
+static const unsigned char sizes[GRDI_PARAMETERS][3] = {
+    [IN] = { THREE_WIDTHS, WIDTH }, [Q] = { WIDTH, WIDTH },       [K] = { WIDTH, KDIM },
+    [V] = { WIDTH, VDIM },          [IN_BIAS] = { THREE_WIDTHS }, [BIAS_K] = { ONE, ONE, WIDTH },
+    [BIAS_V] = { ONE, ONE, WIDTH }, [OUT] = { WIDTH, WIDTH },     [OUT_BIAS] = { WIDTH },
+};
+
 static grd_shape promised_shape(const grd_mha_options *c, int i)
 {
-    const int64_t width = c->embed_dim;
-    switch (i) {
-    case IN:
-        return GRD_SHAPE(3 * width, width);
-    case K:
-        return GRD_SHAPE(width, c->kdim);
-    case V:
-        return GRD_SHAPE(width, c->vdim);
-    case IN_BIAS:
-        return GRD_SHAPE(3 * width);
-    case BIAS_K:
-    case BIAS_V:
-        return GRD_SHAPE(1, 1, width);
-    case OUT_BIAS:
-        return GRD_SHAPE(width);
-    default:
-        return GRD_SHAPE(width, width);
+    const int64_t size[] = { [ONE] = 1,
+                             [WIDTH] = c->embed_dim,
+                             [THREE_WIDTHS] = 3 * c->embed_dim,
+                             [KDIM] = c->kdim,
+                             [VDIM] = c->vdim };
+    grd_shape shape = { 0 };
+    while (shape.rank < 3 && sizes[i][shape.rank] != NONE) {
+        shape.size[shape.rank] = size[sizes[i][shape.rank]];
+        shape.rank++;
     }
+    return shape;
 }
 
 static grd_tensor *find(const grd_module *module, const char *name)
@@ -75,7 +76,7 @@ static bool is_fine(const grdi_reference *r, const grdi_probe *p, int i, grd_att
                                       names[i], grdi_shape_text(&shape).chars);
     if (!promised)
         return grdi_flaw(check, &misnamed, NAN,
-                         "the module has a %s that its claims know nothing of", names[i]);
+                         "the module has %s, which its claims know nothing of", names[i]);
     if (!grdi_has_shape(&x->array, &shape))
         return grdi_flaw(check, &misnamed, NAN, "%s is %s, expected %s", names[i],
                          grdi_size_text(x).chars, grdi_shape_text(&shape).chars);

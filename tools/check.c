@@ -140,7 +140,7 @@ static int show(const work *w, json_t *gradients)
 
 static json_t *check_model(work *w, const char *path)
 {
-    options *o = (options *)w->o;
+    const options *o = w->o;
     grd_module *model = path ? grd_load_transformer(path) : make_setup(o).model;
     const grd_transformer_options *made = model ? grdi_transformer_options("check", model) : NULL;
     if (!made)

@@ -320,7 +320,7 @@ static const struct {
     { overflows, DIMENSIONS, "the output is not finite" },
     { mixes_samples, DIMENSIONS, "B 3, L 3, S 3: sample 0 changed results that are apart" },
     { normalises_over_queries, DIMENSIONS, "query 0 changed results that are apart" },
-    { shifts_values, DIMENSIONS, "the order of keys" },
+    { shifts_values, DIMENSIONS, "keys in another order, with their values, change results by" },
     { takes_the_first_head, ROWS, "off the heads' mean" },
     { has_negative_weights, ROWS, "a weight is -" },
     { forgets_masks, MASKS, "gives the hidden key" },
@@ -381,7 +381,7 @@ Test(check_attention, claims_are_held_against_the_module)
     claims = plain;
     claims.no_bias = true;
     expect_unsound(report_of(module_of(&plain), &claims), GRADIENTS,
-                   "the module has a in_proj_bias that its claims know nothing of");
+                   "the module has in_proj_bias, which its claims know nothing of");
     claims = plain;
     claims.num_heads = 4;
     expect_unsound(report_of(module_of(&plain), &claims), DIMENSIONS,
