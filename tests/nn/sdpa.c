@@ -66,12 +66,6 @@ static bool near(const grd_tensor *a, const grd_tensor *b)
     return grd_allclose(a, b, 1e-5, 1e-6);
 }
 
-static bool all_near(const solution *a, const solution *b)
-{
-    return near(a->a.output, b->a.output) && near(a->dq, b->dq) && near(a->dk, b->dk) &&
-           near(a->dv, b->dv);
-}
-
 static bool all_finite(const grd_tensor *x)
 {
     const grd_tensor *every = grd_all_dims(grd_isfinite(x), (grd_dims){ 0 }, GRD_DROP_DIMS);
