@@ -210,7 +210,7 @@ static bool check_unrecorded(const grdi_sdpa_call *c, const grd_module *self)
 {
     const grd_tensor *const x[] = { c->query, c->key, c->value };
     for (int i = 0; i < 3; i++)
-        if (grdi_recording() && grd_tensor_requires_grad(x[i]))
+        if (grd_tensor_requires_grad(x[i]))
             return grdi_fail(GRD_ERROR_GRAPH, c->op,
                              "%s: a cache is for inference, and gradients do not go back through "
                              "it (use it between grd_scope_begin_no_grad and grd_scope_end)",
