@@ -10,6 +10,7 @@ static const int64_t most_tokens = (int64_t)1 << 40; /* so that bytes do not ove
 typedef struct text {
     int64_t *tokens;
     int64_t length, capacity;
+    grd_cache *cache; /* held; NULL: the model sees its whole window at every step */
 } text;
 
 static bool check(const grd_tensor *prompt, int64_t count, const grd_rng *rng,
@@ -36,13 +37,47 @@ static bool check(const grd_tensor *prompt, int64_t count, const grd_rng *rng,
     return true;
 }
 
-/* The logits (V) of the token that follows. */
-static grd_tensor *next_logits(grd_module *model, const text *said, int64_t context)
+/* Steps are to be the cheaper for a cache where it changes nothing: not in a model whose tokens see
+ * later ones, nor while it drops, anew for every step. The scope around is not to own it, since
+ * what is made in on_token belongs to the caller's. */
+static grd_cache *cache_for(grd_module *model, const text *said)
+{
+    const grd_transformer_options *o = grdi_transformer_options(op, model);
+    const bool drops = o->dropout > 0 && model->mode != GRDI_EVALUATING;
+    if (said->length > o->context || o->direction != GRD_CAUSAL || drops)
+        return NULL;
+    const int64_t length = said->capacity < o->context ? said->capacity : o->context;
+    grd_scope scope;
+    grdi_scope_open(&scope);
+    grd_cache *cache = grdi_retain(grd_cache_create(model, 1, length));
+    grd_scope_end(&scope);
+    return cache;
+}
+
+static grd_tensor *logits_of_new(grd_module *model, const text *said)
+{
+    const int64_t before = grd_cache_length(said->cache), count = said->length - before;
+    const grd_tensor *tokens = grd_from_i64(said->tokens + before, count, GRD_SHAPE(1, count));
+    return tokens ? grd_transformer_forward(model, tokens, &(grd_mha_args){ .cache = said->cache })
+                        .logits
+                  : NULL;
+}
+
+static grd_tensor *logits_of_window(grd_module *model, const text *said, int64_t context)
 {
     const int64_t seen = said->length < context ? said->length : context;
     const grd_tensor *window =
         grd_from_i64(said->tokens + said->length - seen, seen, GRD_SHAPE(1, seen));
-    grd_tensor *logits = window ? grd_forward(model, window) : NULL;
+    return window ? grd_forward(model, window) : NULL;
+}
+
+/* The logits (V) of the token that follows. Past the context positions shift, and with them all
+ * keys. */
+static grd_tensor *next_logits(grd_module *model, const text *said, int64_t context)
+{
+    grd_tensor *logits = said->cache && said->length <= context
+                             ? logits_of_new(model, said)
+                             : logits_of_window(model, said, context);
     return logits ? grd_select(grd_select(logits, 1, -1), 0, 0) : NULL;
 }
 
@@ -87,8 +122,10 @@ static grd_tensor *continue_text(grd_module *model, const grd_tensor *prompt, te
     if (!model_options || grd_read_i64(prompt, said->tokens, said->length) != GRD_OK)
         return NULL;
     const int64_t before = said->length;
+    said->cache = cache_for(model, said);
     while (said->length < said->capacity && extend(model, said, model_options->context, rng, o))
         continue;
+    grdi_release(said->cache);
     return grd_from_i64(said->tokens + before, said->length - before,
                         GRD_SHAPE(said->length - before));
 }

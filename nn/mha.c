@@ -1,4 +1,4 @@
-#include "nn/attention.h"
+#include "nn/cache.h"
 
 #include <math.h>
 
@@ -171,6 +171,37 @@ static bool check_inputs(const grd_module *self, const grd_tensor *const x[3])
                                 grdi_size_text(x[2]).chars);
 }
 
+static const grd_mha_args no_args;
+
+static bool check_cached(const grd_module *self, const grd_tensor *const x[3],
+                         const grd_mha_args *args)
+{
+    const mha *m = grd_module_data(self);
+    const int64_t time = time_dim(m), tokens = grd_tensor_size(x[0], time);
+    const bool batched = m->options.layout != GRD_UNBATCHED;
+    if (grd_tensor_size(x[1], time) != tokens)
+        return grdi_fail(GRD_ERROR_SHAPE, "mha_forward",
+                         "%s: a cache is of self-attention, where every query has a key: query is "
+                         "%s, key is %s (attend to another sequence without a cache)",
+                         grdi_module_text(self).chars, grdi_size_text(x[0]).chars,
+                         grdi_size_text(x[1]).chars);
+    return grdi_kv_check("mha_forward", args, self, batched ? grd_tensor_size(x[0], 1 - time) : 1,
+                         tokens);
+}
+
+/* Whether the module can be called so; args NULL become none. */
+static bool check_call(const grd_module *self, const grd_tensor *const x[3],
+                       const grd_mha_args **args)
+{
+    if (!grdi_may_make("mha_forward") || !grdi_module_data_of("mha_forward", self, &mha_kind))
+        return false;
+    for (int i = 0; i < 3; i++)
+        if (!x[i])
+            return grdi_fail_null("mha_forward");
+    *args = *args ? *args : &no_args;
+    return check_inputs(self, x) && (!(*args)->cache || check_cached(self, x, *args));
+}
+
 /* ---- Forward ---- */
 
 /* x with one more step at its end: `row` (1, 1, E) for every sample, or zeros. */
@@ -219,10 +250,12 @@ static grd_tensor *merge(const mha *m, grd_tensor *x)
                 : NULL;
 }
 
-/* The projections one by one, with the keys that are appended. */
-static grd_attention attend_apart(const mha *m, const grd_tensor *const x[3],
-                                  const grd_sdpa_options *options, grd_kernel_choice *choice)
+/* The projections one by one, with the keys that are cached and those that are appended. */
+static grd_attention attend_apart(const grd_module *self, const grd_tensor *const x[3],
+                                  grd_cache *cache, const grd_sdpa_options *options,
+                                  grd_kernel_choice *choice)
 {
+    const mha *m = grd_module_data(self);
     grd_qkv p = grd_project_qkv(x[0], x[1], x[2], &m->in);
     const int64_t appended = append_keys(m, &p);
     if (grdi_latched())
@@ -234,6 +267,8 @@ static grd_attention attend_apart(const mha *m, const grd_tensor *const x[3],
                             .value = split(m, p.value),
                             .appended = appended,
                             .choice = choice };
+    if (cache && !grdi_kv_extend(cache, self, &call))
+        return (grd_attention){ 0 };
     return grdi_sdpa(&call);
 }
 
@@ -269,43 +304,39 @@ static grd_attention attend(const grd_module *self, const grd_tensor *const x[3]
                                  .logsumexp = args->logsumexp,
                                  .strict = args->strict,
                                  .composed = args->composed };
+    if (args->cache) {
+        options.mask.causal = true;
+        options.mask.align = GRD_ALIGN_BOTTOM_RIGHT;
+    }
     if (grdi_module_drops(self, m->options.dropout, &options.rng))
         options.dropout = m->options.dropout;
     if (grdi_latched())
         return (grd_attention){ 0 };
-    return is_packed(m, x) ? attend_packed(m, x[0], &options, choice)
-                           : attend_apart(m, x, &options, choice);
+    return !args->cache && is_packed(m, x) ? attend_packed(m, x[0], &options, choice)
+                                           : attend_apart(self, x, args->cache, &options, choice);
 }
-
-static bool check_call(const grd_module *self, const grd_tensor *const x[3])
-{
-    if (!grdi_may_make("mha_forward") || !grdi_module_data_of("mha_forward", self, &mha_kind))
-        return false;
-    for (int i = 0; i < 3; i++)
-        if (!x[i])
-            return grdi_fail_null("mha_forward");
-    return check_inputs(self, x);
-}
-
-static const grd_mha_args no_args;
 
 grd_attention grd_mha_forward(grd_module *self, const grd_tensor *query, const grd_tensor *key,
                               const grd_tensor *value, const grd_mha_args *args)
 {
     const grd_tensor *const x[] = { query, key, value };
-    if (!check_call(self, x))
+    if (!check_call(self, x, &args))
         return (grd_attention){ 0 };
 
     grd_scope scope;
     grdi_scope_open(&scope);
     const mha *m = grd_module_data(self);
-    grd_attention result = attend(self, x, args ? args : &no_args, NULL);
+    grd_attention result = attend(self, x, args, NULL);
     if (result.output)
         result.output = grd_forward(m->out_proj, merge(m, result.output));
     result = grdi_hand_out(&scope, result);
     if (result.output)
         grdi_module_call_hooks(self, result.output);
-    return grdi_latched() ? (grd_attention){ 0 } : result;
+    if (grdi_latched())
+        return (grd_attention){ 0 };
+    if (args->cache)
+        grdi_kv_advance(args->cache, self, grd_tensor_size(query, time_dim(m)));
+    return result;
 }
 
 grd_kernel_choice grd_mha_explain(grd_module *self, const grd_tensor *query, const grd_tensor *key,
@@ -313,11 +344,11 @@ grd_kernel_choice grd_mha_explain(grd_module *self, const grd_tensor *query, con
 {
     const grd_tensor *const x[] = { query, key, value };
     grd_kernel_choice choice = { 0 };
-    if (!check_call(self, x))
+    if (!check_call(self, x, &args))
         return choice;
     grd_scope scope;
     grdi_scope_open(&scope);
-    attend(self, x, args ? args : &no_args, &choice);
+    attend(self, x, args, &choice);
     grd_scope_end(&scope);
     return choice;
 }

@@ -220,11 +220,11 @@ static int levels_below(const grd_module *self)
     return most;
 }
 
-static bool is_below(const grd_module *self, const grd_module *above)
+bool grdi_module_is_below(const grd_module *self, const grd_module *above)
 {
     bool found = self == above;
     for (int64_t i = 0; i < self->parents.count && !found; i++)
-        found = is_below(*parent_at(self, i), above);
+        found = grdi_module_is_below(*parent_at(self, i), above);
     return found;
 }
 
@@ -233,7 +233,7 @@ grd_module *grd_module_add(grd_module *parent, const char *name, grd_module *chi
     const char *op = "module_add";
     if (!may_add(op, parent, name, child))
         return NULL;
-    if (is_below(parent, child))
+    if (grdi_module_is_below(parent, child))
         return grdi_fail(GRD_ERROR_ARGUMENT, op, "%s cannot hold itself: it would be \"%s\" in %s",
                          grdi_module_text(child).chars, name, grdi_module_text(parent).chars);
     if (levels_above(parent) + 1 + levels_below(child) > GRDI_MAX_DEPTH)

@@ -28,6 +28,9 @@ grdi_text grdi_module_text(const grd_module *self);
  * error latched if p > 0 and nobody said whether self trains, or what it draws from. */
 bool grdi_module_drops(const grd_module *self, double p, grd_rng **rng);
 
+/* Whether self is `above` or somewhere in it. */
+bool grdi_module_is_below(const grd_module *self, const grd_module *above);
+
 /* Calls the hooks of self with its output: a forward that is not grd_forward does it itself. */
 void grdi_module_call_hooks(grd_module *self, const grd_tensor *y);
 

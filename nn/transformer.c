@@ -1,5 +1,7 @@
 #include "nn/transformer.h"
 
+#include "nn/cache.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -127,30 +129,48 @@ const grd_transformer_options *grdi_transformer_options(const char *op, const gr
 
 /* ---- Forward ---- */
 
-static bool check_tokens(const grd_module *self, const grd_tensor *tokens)
+/* `before` tokens came in earlier calls. */
+static bool check_tokens(const grd_module *self, const grd_tensor *tokens, int64_t before)
 {
     const grd_transformer_options *o = grdi_transformer_options("transformer_forward", self);
     if (grd_tensor_dtype(tokens) != GRD_I64 || grd_tensor_rank(tokens) != 2)
         return grdi_fail(grd_tensor_rank(tokens) == 2 ? GRD_ERROR_DTYPE : GRD_ERROR_SHAPE,
                          "transformer_forward", "tokens are %s of %s, expected i64 (B, T)",
                          grdi_dtype_name(grd_tensor_dtype(tokens)), grdi_size_text(tokens).chars);
-    if (grd_tensor_size(tokens, 1) > o->context)
+    const int64_t length = grd_tensor_size(tokens, 1);
+    if (length <= o->context - before)
+        return true;
+    if (before)
         return grdi_fail(GRD_ERROR_SHAPE, "transformer_forward",
-                         "tokens are %s: %lld positions, but the model's context is %lld",
-                         grdi_size_text(tokens).chars, (long long)grd_tensor_size(tokens, 1),
-                         (long long)o->context);
-    return true;
+                         "tokens are %s: with %lld in the cache %lld positions, but the model's "
+                         "context is %lld (grd_cache_truncate(cache, 0), then the last tokens "
+                         "anew)",
+                         grdi_size_text(tokens).chars, (long long)before,
+                         (long long)(before + length), (long long)o->context);
+    return grdi_fail(GRD_ERROR_SHAPE, "transformer_forward",
+                     "tokens are %s: %lld positions, but the model's context is %lld",
+                     grdi_size_text(tokens).chars, (long long)length, (long long)o->context);
 }
 
-/* token_embedding + position_embedding, dropped. */
-static grd_tensor *embed(const grd_module *self, const grd_tensor *tokens)
+static bool check_direction(const grd_module *self, const grd_mha_args *args)
+{
+    const transformer *m = grd_module_data(self);
+    return !args || !args->cache || m->options.direction == GRD_CAUSAL ||
+           grdi_fail(GRD_ERROR_ARGUMENT, "transformer_forward",
+                     "%s is bidirectional: its tokens see later ones, which a cache does not have "
+                     "yet (give the whole sequence, without a cache)",
+                     grdi_module_text(self).chars);
+}
+
+/* token_embedding + position_embedding, dropped; the first token's position is `before`. */
+static grd_tensor *embed(const grd_module *self, const grd_tensor *tokens, int64_t before)
 {
     const transformer *m = grd_module_data(self);
     const grd_tensor *positions = grd_module_parameter(m->position_embedding, "weight");
     grd_tensor *x = grd_forward(m->token_embedding, tokens);
     if (!x || !positions)
         return NULL;
-    x = grd_add(x, grd_slice(positions, 0, 0, grd_tensor_size(tokens, 1), 1));
+    x = grd_add(x, grd_slice(positions, 0, before, before + grd_tensor_size(tokens, 1), 1));
     return grdi_drop(self, x, m->options.dropout);
 }
 
@@ -170,8 +190,8 @@ static grd_tensor *compute(const grd_module *self, const grd_tensor *tokens,
     grd_mha_args chosen = args ? *args : (grd_mha_args){ 0 };
     if (m->options.direction == GRD_CAUSAL)
         chosen.mask.causal = true;
-    grd_tensor *x = grdi_layers_forward(m->blocks, m->options.num_layers, embed(self, tokens),
-                                        &chosen, results);
+    grd_tensor *x = embed(self, tokens, grdi_kv_length_in(chosen.cache, self));
+    x = grdi_layers_forward(m->blocks, m->options.num_layers, x, &chosen, results);
     return x ? logits_of(m, x) : NULL;
 }
 
@@ -185,14 +205,18 @@ grd_transformer_output grd_transformer_forward(grd_module *model, const grd_tens
         return failed;
     if (!tokens)
         return grdi_fail_null(op), failed;
-    const int64_t count = m->options.num_layers;
-    grd_attention *layers =
-        check_tokens(model, tokens) ? grdi_results_create(op, count, sizeof *layers) : NULL;
+    grd_cache *cache = args ? args->cache : NULL;
+    if (!check_direction(model, args) ||
+        !check_tokens(model, tokens, grdi_kv_length_in(cache, model)))
+        return failed;
+    const int64_t count = m->options.num_layers, mark = grdi_kv_mark(cache);
+    grd_attention *layers = grdi_results_create(op, count, sizeof *layers);
     if (!layers)
         return failed;
     grd_tensor *logits = compute(model, tokens, args, layers);
     if (logits)
         grdi_module_call_hooks(model, logits);
+    grdi_kv_settle(cache, mark);
     if (grdi_latched())
         return failed;
     return (grd_transformer_output){ logits, count, layers };
@@ -201,7 +225,7 @@ grd_transformer_output grd_transformer_forward(grd_module *model, const grd_tens
 /* For grd_forward: the logits alone, and nothing else left behind. */
 static grd_tensor *forward(grd_module *self, const grd_tensor *tokens)
 {
-    if (!check_tokens(self, tokens))
+    if (!check_tokens(self, tokens, 0))
         return NULL;
     grd_scope scope;
     grdi_scope_open(&scope);

@@ -1,4 +1,4 @@
-#include "nn/attention.h"
+#include "nn/cache.h"
 
 #include <math.h>
 
@@ -227,9 +227,11 @@ grd_attention grd_encoder_layer_forward(grd_module *self, const grd_tensor *x,
     grd_decoder_args given = { .self.weights = GRD_NO_WEIGHTS };
     if (args)
         given.self = *args;
+    const int64_t mark = grdi_kv_mark(given.self.cache);
     const grd_decoder_attention a = run(self, x, NULL, &given);
     if (a.output)
         grdi_module_call_hooks(self, a.output);
+    grdi_kv_settle(given.self.cache, mark);
     grd_attention result = a.self;
     result.output = a.output;
     return grdi_latched() ? failed : result;
@@ -247,9 +249,12 @@ grd_decoder_attention grd_decoder_layer_forward(grd_module *self, const grd_tens
         return grdi_fail_null(op), failed;
     if (!check_input(op, self, "x", "(B, T, E)", x) || !check_memory(op, self, x, memory, args))
         return failed;
+    grd_cache *cache = args ? args->self.cache : NULL;
+    const int64_t mark = grdi_kv_mark(cache);
     const grd_decoder_attention a = run(self, x, memory, args);
     if (a.output)
         grdi_module_call_hooks(self, a.output);
+    grdi_kv_settle(cache, mark);
     return grdi_latched() ? failed : a;
 }
 

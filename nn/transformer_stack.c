@@ -1,4 +1,4 @@
-#include "nn/attention.h"
+#include "nn/cache.h"
 
 #include <string.h>
 
@@ -145,9 +145,12 @@ grd_encoder_output grd_encoder_forward(grd_module *self, const grd_tensor *x,
         return failed;
     if (!x)
         return grdi_fail_null("encoder_forward"), failed;
+    grd_cache *cache = args ? args->cache : NULL;
+    const int64_t mark = grdi_kv_mark(cache);
     grd_tensor *y = encode(m, x, args, results);
     if (y)
         grdi_module_call_hooks(self, y);
+    grdi_kv_settle(cache, mark);
     return grdi_latched() ? failed : (grd_encoder_output){ y, m->num_layers, results };
 }
 
@@ -162,9 +165,12 @@ grd_decoder_output grd_decoder_forward(grd_module *self, const grd_tensor *x,
         return failed;
     if (!x || !memory)
         return grdi_fail_null("decoder_forward"), failed;
+    grd_cache *cache = args ? args->self.cache : NULL;
+    const int64_t mark = grdi_kv_mark(cache);
     grd_tensor *y = decode(m, x, memory, args, results);
     if (y)
         grdi_module_call_hooks(self, y);
+    grdi_kv_settle(cache, mark);
     return grdi_latched() ? failed : (grd_decoder_output){ y, m->num_layers, results };
 }
 

@@ -22,6 +22,9 @@ EXAMPLES = [
     ("08_resume", [], 0, [r"saved after step 200\n"]),
     ("errors", ["missing.h5"], 1, [r"missing\.h5: not trained yet", r"outer_product: wants two "
                                    r"vectors, got ranks 1 and 2 at .*errors\.c:\d+"]),
+    ("masks_and_cache", [], 0, [r"key 6 the weight 0\.\d*[1-9]\d* and key 7 0\n", r"\n12 x 12, darkest: 0\.0",
+                                r"\n(\d+ ){20}\n", r"22 tokens in the cache; steps are the whole .*: yes",
+                                r"after truncating: 3\n"]),
     ("own_module", [], 0, [r"gradient: d output", r"gradient of the gradient: d output"]),
     ("gradcheck_attention", [], 0, [r"masked_softmax +gradient +right", r"masked_softmax +gradient of the gradient +right",
                                     r"forgets_the_sum +gradient +WRONG", r"detaches +gradient +right",

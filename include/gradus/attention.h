@@ -197,14 +197,31 @@ GRD_API grd_kernel_choice grd_mha_explain(grd_module *self, const grd_tensor *qu
                                           const grd_mha_args *args);
 
 /* Keys and values that a model's attention modules have seen, so that generating a token costs one
- * token's work: for `batch` rows of at most max_length tokens each. A call with args->cache appends
- * its keys and values and attends to all of them, causal with the diagonal behind what was there;
- * align stays unstated, and masks are of (B, H, L, S) with S the cached length after appending.
- * Step by step gives what the whole sequence gives. The scope's; holds on to model. Inference only:
- * to record through a cache is an error (GRD_ERROR_GRAPH). */
+ * token's work: for `batch` rows (1 without a batch) of at most max_length tokens each. The
+ * scope's; holds on to model.
+ *
+ * A call with args->cache appends its L keys and values and attends to all S of them. It is
+ * self-attention: query i has key i, at the same position (key and value may be other tensors than
+ * the query, as kdim and vdim want, of its length). It is causal, said or not, with the
+ * diagonal behind what was there: mask.align and mask.offset stay unset. So step by step gives what
+ * the whole causal sequence gives, in pieces of any sizes.
+ *
+ * Masks are of this call, and not remembered: (B, H, L, S) with S the cached length after
+ * appending, and so are key_lengths and key_ignore of all S. Prompts padded on the right are
+ * possible with key_ignore at every step. What add_bias_kv and add_zero_attn append is not cached.
+ *
+ * Every attention module below model may use it, once in a pass, and all that do advance together:
+ * with the same tokens, one after the other. A pass through one of the library's models that fails
+ * leaves the length as it was; where a model of one's own stops between two modules, the error at
+ * the next call says so, and grd_cache_truncate to the length before is the remedy. A module takes
+ * its memory, all at once, when it first runs.
+ *
+ * Inference only: to record through a cache is an error (GRD_ERROR_GRAPH, see
+ * grd_scope_begin_no_grad). GRD_ERROR_STATE past max_length. */
 GRD_NEW grd_cache *grd_cache_create(grd_module *model, int64_t batch, int64_t max_length);
-GRD_API int64_t grd_cache_length(const grd_cache *cache); /* 0 for NULL */
-/* Forgets what lies past length; 0: start over. */
+/* What all modules have that have run; 0 for NULL. */
+GRD_API int64_t grd_cache_length(const grd_cache *cache);
+/* Forgets what lies past length, which is 0 (start over) to the cached one. */
 GRD_API grd_status grd_cache_truncate(grd_cache *cache, int64_t length);
 
 /* ---- Models ---- */
@@ -313,8 +330,8 @@ typedef struct grd_transformer_output {
     const grd_attention *layers; /* of each layer, as asked for; the scope's */
 } grd_transformer_output;
 /* tokens i64 (B, T), each below vocab_size, T at most context. args may be NULL; its mask is added
- * to the model's direction.
- * grd_forward(model, tokens) gives the logits alone. */
+ * to the model's direction. With args->cache positions count on from the cached length, context is
+ * for both, and the model must be causal. grd_forward(model, tokens) gives the logits alone. */
 GRD_API grd_transformer_output grd_transformer_forward(grd_module *model, const grd_tensor *tokens,
                                                        const grd_mha_args *args);
 
@@ -326,7 +343,9 @@ typedef struct grd_generate_options {
 } grd_generate_options;
 /* Continues prompt i64 (T), T >= 1, by up to count tokens; rng may be NULL at temperature 0. The
  * model sees the last `context` tokens. Returns the new tokens, i64; the one at which on_token
- * stopped is the last. Records nothing. */
+ * stopped is the last. Records nothing. Up to the context a causal model that does not drop runs
+ * on new tokens alone, by a cache of its own; past it positions shift, and every step runs on all
+ * of them. */
 GRD_NEW grd_tensor *grd_generate(grd_module *model, const grd_tensor *prompt, int64_t count,
                                  grd_rng *rng, const grd_generate_options *options);
 
