@@ -19,39 +19,83 @@ static grd_tensor *direction(const grd_tensor *like, int of)
     return grd_scope_return(&scope, result);
 }
 
-/* Adds direction . (v^T d y / d x) to *sum. */
-static bool add_directional(const grd_tensor *y, const grd_tensor *x, const grd_tensor *v,
-                            grd_tensor **sum)
+/* The variables that are differentiated, each once, and room for their gradients. */
+typedef struct variables {
+    int64_t count, room;
+    const grd_tensor **at;
+    grd_tensor **gradients;
+} variables;
+
+static void variables_close(variables *v)
 {
-    grd_tensor *dx = NULL;
-    const grd_grad_options how = { .gradients = { 1, &v },
-                                   .create_graph = true,
-                                   .allow_unused = true };
-    if (grd_grad(GRD_LIST(y), GRD_LIST(x), &how, &dx) != GRD_OK)
-        return false;
-    if (!dx)
-        return true;
-    grd_tensor *part = grd_sum(grd_mul(dx, direction(dx, GRDI_OF_INPUT)));
-    *sum = *sum ? grd_add(*sum, part) : part;
-    return *sum;
+    grdi_free(v->gradients, (size_t)v->room * sizeof(void *));
+    grdi_free(v->at, (size_t)v->room * sizeof(void *));
 }
 
-/* (inputs..., v) -> sum over variables of direction . (v^T d f / d variable): a scalar whose
- * gradient runs through every second derivative. */
+static bool variables_open(variables *v, int64_t room)
+{
+    const size_t bytes = (size_t)room * sizeof(void *);
+    *v = (variables){ 0, room, grdi_allocate(bytes), grdi_allocate(bytes) };
+    if (v->at && v->gradients)
+        return true;
+    variables_close(v);
+    return grdi_fail_memory(op, bytes);
+}
+
+static void add_variable(variables *v, const grd_tensor *x)
+{
+    for (int64_t i = 0; i < v->count; i++)
+        if (v->at[i] == x)
+            return;
+    if (grdi_is_checked(x))
+        v->at[v->count++] = x;
+}
+
+static void add_variables(variables *v, const grdi_checked *checked,
+                          const grd_tensor *const *inputs)
+{
+    for (int64_t i = 0; i < checked->inputs.count; i++)
+        add_variable(v, inputs[i]);
+    for (int64_t i = 0; i < checked->parameters.count; i++)
+        add_variable(v, checked->parameters.at[i]);
+}
+
+/* The sum over variables of direction . (v^T d y / d variable), by one walk; NULL if y depends on
+ * none of them. */
+static grd_tensor *along_directions(const grd_tensor *y, const grd_tensor *dy, variables *v)
+{
+    grd_tensor *sum = NULL;
+    const grd_grad_options how = { .gradients = { 1, &dy },
+                                   .create_graph = true,
+                                   .allow_unused = true };
+    if (grd_grad(GRD_LIST(y), (grd_list){ v->count, v->at }, &how, v->gradients) != GRD_OK)
+        return NULL;
+    for (int64_t i = 0; i < v->count; i++) {
+        const grd_tensor *dx = v->gradients[i];
+        if (!dx)
+            continue;
+        grd_tensor *part = grd_sum(grd_mul(dx, direction(dx, GRDI_OF_INPUT)));
+        sum = sum ? grd_add(sum, part) : part;
+    }
+    return sum;
+}
+
+/* (inputs..., v) -> that sum: a scalar whose gradient runs through every second derivative. */
 static grd_tensor *directional_gradient(const grd_tensor *const *inputs, void *first)
 {
     const grdi_checked *checked = first;
     const int64_t count = checked->inputs.count;
-    const grd_tensor *y = checked->f(inputs, checked->user), *v = inputs[count];
+    const grd_tensor *y = checked->f(inputs, checked->user), *dy = inputs[count];
     grd_tensor *sum = NULL;
+    variables v;
     if (!y)
         return NULL;
-    for (int64_t i = 0; i < count + checked->parameters.count && y->history; i++) {
-        const grd_tensor *x = i < count ? inputs[i] : checked->parameters.at[i - count];
-        if (grdi_is_checked(x) && !add_directional(y, x, v, &sum))
-            return NULL;
+    if (y->history && variables_open(&v, count + checked->parameters.count + 1)) {
+        add_variables(&v, checked, inputs);
+        sum = v.count ? along_directions(y, dy, &v) : NULL;
+        variables_close(&v);
     }
-    return sum ? sum : grd_sum(grd_mul_scalar(v, 0));
+    return sum || grdi_latched() ? sum : grd_sum(grd_mul_scalar(dy, 0));
 }
 
 static const grd_tensor *result_gradient(const grd_tensor *const *inputs, void *first)

@@ -79,10 +79,27 @@ void grdi_count_masked_rows(const grd_tensor *logsumexp);
 
 /* Ends the scope that results were made in, and hands them to the one around it. */
 grd_attention grdi_hand_out(grd_scope *scope, grd_attention results);
+/* The same of any tensors, NULL among them; false with an error latched, and none handed out. */
+bool grdi_hand_over(grd_scope *scope, grd_tensor *const results[], int count);
 
 /* Checks what several modules are made with. False with an error latched. */
 bool grdi_check_heads(const char *op, int64_t embed_dim, int64_t num_heads);
 bool grdi_check_dropout(const char *op, double dropout);
+bool grdi_check_layer(const char *op, const grd_encoder_layer_options *options);
+
+/* A norm as a layer of these options has. */
+grd_module *grdi_norm_create(const grd_encoder_layer_options *options);
+
+/* A list of layers, each with initial values of its own. */
+typedef grd_module *(*grdi_layer_create)(grd_rng *rng, const grd_encoder_layer_options *options);
+grd_module *grdi_layers_create(grd_rng *rng, const grd_encoder_layer_options *options,
+                               int64_t count, grdi_layer_create create);
+/* What `count` encoder layers, one after the other, make of x; each one's results go to `results`,
+ * if it is not NULL. */
+grd_tensor *grdi_layers_forward(const grd_module *layers, int64_t count, const grd_tensor *x,
+                                const grd_mha_args *args, grd_attention *results);
+/* Room for `count` results of `size` bytes, zeroed, the innermost scope's. */
+void *grdi_results_create(const char *op, int64_t count, size_t size);
 
 /* x, dropped if self drops now: NULL only with an error latched. */
 grd_tensor *grdi_drop(const grd_module *self, grd_tensor *x, double p);

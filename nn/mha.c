@@ -279,7 +279,7 @@ static grd_attention attend(const grd_module *self, const grd_tensor *const x[3]
 
 static bool check_call(const grd_module *self, const grd_tensor *const x[3])
 {
-    if (grdi_latched() || !grdi_module_data_of("mha_forward", self, &mha_kind))
+    if (!grdi_may_make("mha_forward") || !grdi_module_data_of("mha_forward", self, &mha_kind))
         return false;
     for (int i = 0; i < 3; i++)
         if (!x[i])

@@ -350,7 +350,7 @@ grd_tensor *grd_forward(grd_module *self, const grd_tensor *x)
 {
     if (!self || !x)
         return grdi_fail_null("forward");
-    if (grdi_latched())
+    if (!grdi_may_make("forward"))
         return NULL;
     if (!self->forward)
         return grdi_fail(GRD_ERROR_ARGUMENT, "forward",

@@ -166,21 +166,25 @@ int64_t grd_masked_rows(const grd_scope *scope)
 
 /* ---- Computing ---- */
 
-grd_attention grdi_hand_out(grd_scope *scope, grd_attention a)
+bool grdi_hand_over(grd_scope *scope, grd_tensor *const results[], int count)
 {
-    grd_tensor *results[] = { a.output, a.weights,
-                              a.dropped_weights == a.weights ? NULL : a.dropped_weights,
-                              a.logsumexp };
-    const int count = sizeof results / sizeof results[0];
     for (int i = 0; i < count; i++)
         grdi_retain(results[i]);
-    const bool failed = grd_scope_end(scope) != GRD_OK;
+    const bool done = grd_scope_end(scope) == GRD_OK;
     for (int i = 0; i < count; i++)
-        if (failed)
-            grdi_release(results[i]);
-        else if (results[i])
+        if (done && results[i] && !results[i]->object.scope)
             grdi_scope_own(&results[i]->object);
-    return failed ? (grd_attention){ 0 } : a;
+        else /* one of several that are the same tensor has gone over already */
+            grdi_release(results[i]);
+    return done;
+}
+
+grd_attention grdi_hand_out(grd_scope *scope, grd_attention a)
+{
+    grd_tensor *const results[] = { a.output, a.weights, a.dropped_weights, a.logsumexp };
+    return grdi_hand_over(scope, results, sizeof results / sizeof results[0])
+               ? a
+               : (grd_attention){ 0 };
 }
 
 double grdi_sdpa_scale(const grd_sdpa_options *o, int64_t head_size)

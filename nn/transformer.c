@@ -46,27 +46,16 @@ static bool check(const grd_transformer_options *o)
     return true;
 }
 
-static grd_module *add(grd_module *self, const char *name, grd_module *child)
+static grd_encoder_layer_options layer_of(const grd_transformer_options *o)
 {
-    return child ? grd_module_add(self, name, child) : NULL;
-}
-
-static void add_blocks(transformer *m, grd_rng *rng)
-{
-    const grd_transformer_options *o = &m->options;
-    const grd_encoder_layer_options layer = { .embed_dim = o->embed_dim,
-                                              .num_heads = o->num_heads,
-                                              .ff_dim = o->ff_dim,
-                                              .dropout = o->dropout,
-                                              .activation = o->activation,
-                                              .norm_eps = o->norm_eps,
-                                              .norm_first = o->norm_first,
-                                              .no_bias = o->no_bias };
-    for (int64_t i = 0; i < o->num_layers && !grdi_latched(); i++) {
-        char name[24];
-        snprintf(name, sizeof name, "%lld", (long long)i);
-        add(m->blocks, name, grd_encoder_layer_create(rng, &layer));
-    }
+    return (grd_encoder_layer_options){ .embed_dim = o->embed_dim,
+                                        .num_heads = o->num_heads,
+                                        .ff_dim = o->ff_dim,
+                                        .dropout = o->dropout,
+                                        .activation = o->activation,
+                                        .norm_eps = o->norm_eps,
+                                        .norm_first = o->norm_first,
+                                        .no_bias = o->no_bias };
 }
 
 static bool ends_with(const char *name, const char *end)
@@ -98,18 +87,18 @@ static void add_parts(grd_module *self, grd_rng *rng)
 {
     transformer *m = grd_module_data(self);
     const grd_transformer_options *o = &m->options;
-    const grd_norm_options norm = { .eps = o->norm_eps, .no_bias = o->no_bias };
-    m->token_embedding =
-        add(self, "token_embedding", grd_embedding_create(rng, o->vocab_size, o->embed_dim));
-    m->position_embedding =
-        add(self, "position_embedding", grd_embedding_create(rng, o->context, o->embed_dim));
-    m->blocks = add(self, "blocks", grd_module_create("ModuleList", 0, NULL));
-    add_blocks(m, rng);
-    m->norm = add(self, "norm", grd_layer_norm_create(o->embed_dim, &norm));
+    const grd_encoder_layer_options layer = layer_of(o);
+    m->token_embedding = grd_module_add(self, "token_embedding",
+                                        grd_embedding_create(rng, o->vocab_size, o->embed_dim));
+    m->position_embedding = grd_module_add(self, "position_embedding",
+                                           grd_embedding_create(rng, o->context, o->embed_dim));
+    m->blocks = grd_module_add(
+        self, "blocks", grdi_layers_create(rng, &layer, o->num_layers, grd_encoder_layer_create));
+    m->norm = grd_module_add(self, "norm", grdi_norm_create(&layer));
     if (!o->tied)
-        m->head = add(self, "head",
-                      grd_linear_create(rng, o->embed_dim, o->vocab_size,
-                                        &(grd_linear_options){ .no_bias = true }));
+        m->head = grd_module_add(self, "head",
+                                 grd_linear_create(rng, o->embed_dim, o->vocab_size,
+                                                   &(grd_linear_options){ .no_bias = true }));
 }
 
 grd_module *grd_transformer_create(grd_rng *rng, const grd_transformer_options *options)
@@ -137,38 +126,6 @@ const grd_transformer_options *grdi_transformer_options(const char *op, const gr
 }
 
 /* ---- Forward ---- */
-
-/* The layers' results as an object of the scope. */
-typedef struct layers {
-    grdi_object object;
-    int64_t count;
-    grd_attention at[];
-} layers;
-
-static size_t layers_bytes(int64_t count)
-{
-    return sizeof(layers) + (size_t)count * sizeof(grd_attention);
-}
-
-static void layers_destroy(void *object)
-{
-    layers *l = object;
-    grdi_free(l, layers_bytes(l->count));
-}
-
-static const grdi_type layers_type = { "transformer layers", layers_destroy };
-
-static layers *layers_create(int64_t count)
-{
-    layers *l = grdi_allocate(layers_bytes(count));
-    if (!l)
-        return grdi_fail_memory("transformer_forward", layers_bytes(count));
-    memset(l, 0, layers_bytes(count));
-    grdi_object_init(&l->object, &layers_type);
-    l->count = count;
-    grdi_scope_own(&l->object);
-    return l;
-}
 
 static bool check_tokens(const grd_module *self, const grd_tensor *tokens)
 {
@@ -205,22 +162,16 @@ static grd_tensor *logits_of(const transformer *m, const grd_tensor *x)
     return grd_linear(x, grd_module_parameter(m->token_embedding, "weight"), NULL);
 }
 
-/* The logits; every layer's results go to `at`, if it is not NULL. */
+/* The logits; every layer's results go to `results`, if it is not NULL. */
 static grd_tensor *compute(const grd_module *self, const grd_tensor *tokens,
-                           const grd_mha_args *args, grd_attention *at)
+                           const grd_mha_args *args, grd_attention *results)
 {
     const transformer *m = grd_module_data(self);
     grd_mha_args chosen = args ? *args : (grd_mha_args){ 0 };
     if (m->options.direction == GRD_CAUSAL)
         chosen.mask.causal = true;
-    grd_tensor *x = embed(self, tokens);
-    for (int64_t i = 0; i < m->options.num_layers && x; i++) {
-        const grd_attention a =
-            grd_encoder_layer_forward(grdi_entry_at(m->blocks, i)->child, x, &chosen);
-        if (at)
-            at[i] = a;
-        x = a.output;
-    }
+    grd_tensor *x = grdi_layers_forward(m->blocks, m->options.num_layers, embed(self, tokens),
+                                        &chosen, results);
     return x ? logits_of(m, x) : NULL;
 }
 
@@ -230,19 +181,21 @@ grd_transformer_output grd_transformer_forward(grd_module *model, const grd_tens
     const char *op = "transformer_forward";
     const grd_transformer_output failed = { 0 };
     const transformer *m = grdi_module_data_of(op, model, &transformer_kind);
-    if (grdi_latched() || !m)
+    if (!grdi_may_make(op) || !m)
         return failed;
     if (!tokens)
         return grdi_fail_null(op), failed;
-    layers *l = check_tokens(model, tokens) ? layers_create(m->options.num_layers) : NULL;
-    if (!l)
+    const int64_t count = m->options.num_layers;
+    grd_attention *layers =
+        check_tokens(model, tokens) ? grdi_results_create(op, count, sizeof *layers) : NULL;
+    if (!layers)
         return failed;
-    grd_tensor *logits = compute(model, tokens, args, l->at);
+    grd_tensor *logits = compute(model, tokens, args, layers);
     if (logits)
         grdi_module_call_hooks(model, logits);
     if (grdi_latched())
         return failed;
-    return (grd_transformer_output){ logits, l->count, l->at };
+    return (grd_transformer_output){ logits, count, layers };
 }
 
 /* For grd_forward: the logits alone, and nothing else left behind. */

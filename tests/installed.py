@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 
+from listings import listings
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -17,7 +19,7 @@ def output_of(*command, **options):
 
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
-    program = re.search(r"```c\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+    program, = (listing.code for listing in listings(ROOT / "README.md"))
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         output_of("meson", "install", "-C", build, "--no-rebuild", "--destdir", folder / "root")

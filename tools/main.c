@@ -32,6 +32,14 @@ static const command commands[] = {
       "Verifies a checkpoint and shows what is in it.",
       "  gradus inspect copy/weights.h5\n",
       run_inspect },
+    { "gradcheck", GRADCHECK, "[NAME ...] [options]",
+      "Holds every derivative of the library against central differences, to the second order.\n"
+      "Names are those of ops and modules, or patterns (* any, ? one); none: all. Errors are\n"
+      "shown as shares of what is tolerated, 1e-5 + 1e-3 |numeric|: above 1 it fails.",
+      "  gradus gradcheck\n"
+      "  gradus gradcheck softmax 'sdpa/*' MultiheadAttention\n"
+      "  gradus gradcheck --list\n",
+      run_gradcheck },
     { "attention run", ATTENTION_RUN, "CASE.h5 RESULT.h5 [options]",
       "Computes the attention that a case file states, and its gradients.\n"
       "docs/cases.md has the format.",

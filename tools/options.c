@@ -91,7 +91,7 @@ static const option run_rows[] = {
       "train on the first batch again and again: the loss must fall to 0" },
     { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED, REFUSED, "numbers to compute with" },
     { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE | COMPUTES, FREE, "where to compute" },
-    { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE, NOTED,
+    { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK, NOTED,
       "of weights, data, dropout and sampling" },
     { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE | COMPUTES, FREE,
       "for one operation (0: as many as there are processors)" },
@@ -119,13 +119,18 @@ static const option use_rows[] = {
       "unseen sequences of a task to try" },
 };
 
+static const option gradcheck_rows[] = {
+    { "list", SWITCH, AT(list), "false", "", NULL, GRADCHECK, LOCAL, "print the names, and stop" },
+    { "fast", SWITCH, AT(fast), "false", "", NULL, GRADCHECK, LOCAL,
+      "compare along one direction instead of every element" },
+};
+
 /* What a case of attention states, what the command line does, and both. */
 static const option attention_rows[] = {
     { "dtype", TEXT, AT(compute_dtype), NULL, "float32|float64", NULL, COMPUTES, LOCAL,
       "numbers to compute with (unset: the type of inputs/query)" },
     { "kernel", TEXT, AT(kernel), "auto", "auto|composed|fused", NULL, ATTENTION_RUN, LOCAL,
       "composed keeps the weights in memory; fused fails where it would have to" },
-    { "json", SWITCH, AT(json), "false", "", NULL, ATTENTION_EXPLAIN, LOCAL, "print JSON" },
     { "queries", INTEGER, AT(queries), NULL, "L", "[0,4096]", ATTENTION_MASK, LOCAL, "rows of the mask" },
     { "keys", INTEGER, AT(keys), NULL, "S", "[0,4096]", ATTENTION_MASK, LOCAL, "and columns (unset: L)" },
     { "causal", SWITCH, AT(causal), NULL, "true|false", NULL, BAND, FREE, "no key right of the diagonal" },
@@ -154,8 +159,10 @@ static const option attention_rows[] = {
     { "vdim", INTEGER, AT(vdim), NULL, "N", "[1,1048576]", MHA_CASE, FREE, "numbers for a value (unset: embed-dim)" },
 };
 
-static const option help_rows[] = {
-    { "help", SWITCH, AT(help), "false", "", NULL, TRAIN | SAMPLE | CHECK | INSPECT | ATTENTION, LOCAL,
+static const option output_rows[] = {
+    { "json", SWITCH, AT(json), "false", "", NULL, GRADCHECK | ATTENTION_EXPLAIN, LOCAL,
+      "the result as JSON on stdout, and what else there is to say on stderr" },
+    { "help", SWITCH, AT(help), "false", "", NULL, TRAIN | SAMPLE | CHECK | INSPECT | GRADCHECK | ATTENTION, LOCAL,
       "show this" },
 };
 
@@ -167,8 +174,9 @@ const option_group option_groups[] = {
     GROUP("Optimizer", optimizer_rows),
     GROUP("Run", run_rows),
     GROUP("Replay", replay_rows),
+    GROUP("Gradcheck", gradcheck_rows),
     GROUP("Attention", attention_rows),
-    GROUP("Help", help_rows),
+    GROUP("Output", output_rows),
 };
 /* clang-format on */
 const size_t num_option_groups = sizeof option_groups / sizeof option_groups[0];

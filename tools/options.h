@@ -37,14 +37,16 @@ typedef struct options {
     char *compute_dtype, *kernel, *align, *layout, *title; /* dtype unset: the query's */
     int64_t window_left, window_right, offset, kdim, vdim;
     double scale, softcap; /* scale NAN: of the head size */
-    truth need_weights, average_weights, add_bias_kv, add_zero_attn, json;
+    truth need_weights, average_weights, add_bias_kv, add_zero_attn;
     int64_t queries, keys, key_length, sample, head;
     /* sample, check */
     char *weights, *prompt;
     int64_t tokens, top_k, sequences;
     double temperature;
+    /* gradcheck */
+    truth list, fast;
     /* all */
-    truth help;
+    truth json, help;
 
     char **arguments; /* what is not an option, ended by NULL */
     int num_arguments;
@@ -59,7 +61,7 @@ typedef enum option_kind {
 } option_kind;
 
 /* Commands that take an option, as a set. */
-enum { TRAIN = 1, SAMPLE = 2, CHECK = 4, INSPECT = 8, REPLAY = 16 };
+enum { TRAIN = 1, SAMPLE = 2, CHECK = 4, INSPECT = 8, REPLAY = 16, GRADCHECK = 32 };
 /* gradus attention, and the attributes of its cases, by their module. */
 enum {
     ATTENTION_RUN = 1 << 8,

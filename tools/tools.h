@@ -24,6 +24,7 @@ int run_train(options *o);
 int run_sample(options *o);
 int run_check(options *o);
 int run_inspect(options *o);
+int run_gradcheck(options *o);
 int run_attention(options *o);
 int run_attention_explain(options *o);
 int run_attention_mask(options *o);

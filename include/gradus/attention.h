@@ -1,5 +1,10 @@
-/* Attention: masks, the four parts, the module, and models made of it.
- * B batch, H heads, L queries, S keys, D head size, E embedding. */
+/* Attention: masks, the four parts, the module, and models made of it. docs/attention.md says which
+ * mask is which, and what each is called in PyTorch.
+ *
+ * B batch (of grd_sdpa any number of sizes), H heads, L queries, S keys (in self-attention both are
+ * T, tokens), D head size, E embedding; Hq heads of the queries and Dv size of a value's head where
+ * they differ. Options and arguments of zeros are the defaults, and NULL is the same where none is
+ * required. */
 #ifndef GRADUS_ATTENTION_H
 #define GRADUS_ATTENTION_H
 
@@ -11,10 +16,10 @@ extern "C" {
 
 /* ---- Masks: each says in its name what it means. All given apply together. ----
  *
- * A query whose row is left with no key gets output 0, weights 0 and no gradient. What stands in a
- * pair that is left out reaches neither outputs nor gradients, be it NaN; what stands in a visible
- * one does. Checked before anything is computed; the error names the mask, its shape, what was
- * expected and what it was probably meant for. */
+ * Zeros: every query sees every key. A query whose row is left with no key gets output 0, weights 0
+ * and no gradient. What stands in a pair that is left out reaches neither outputs nor gradients, be
+ * it NaN; what stands in a visible one does. Checked before anything is computed; the error names
+ * the mask, its shape, what was expected and what it was probably meant for. */
 
 /* Where query i's diagonal lies among the keys. */
 typedef enum grd_align {
@@ -37,8 +42,8 @@ typedef struct grd_mask {
                                  * gets a gradient */
     const grd_tensor *attend;   /* bool, true takes part (torch: SDPA's bool mask) */
     const grd_tensor *ignore;   /* bool, true is left out (torch: MultiheadAttention's) */
-    /* Of each sample; without a batch (S) and [] do as well. */
-    const grd_tensor *key_ignore;  /* bool (B, S): torch's key_padding_mask */
+    /* Of each sample, the same for all heads and queries; without a batch (S) and [] do as well. */
+    const grd_tensor *key_ignore;  /* bool (B, S), true is left out: torch's key_padding_mask */
     const grd_tensor *key_lengths; /* i64 (B), 0 to S: keys at or past it are left out */
 } grd_mask;
 
@@ -50,8 +55,8 @@ GRD_NEW grd_tensor *grd_mask_visible(const grd_mask *mask, grd_shape scores);
  * output nor gradients, and costs L x S in memory. */
 typedef enum grd_weights { GRD_NO_WEIGHTS, GRD_AVERAGED, GRD_PER_HEAD } grd_weights;
 
-/* What attention returns. On failure output is NULL; the others are NULL also where they were not
- * asked for. */
+/* What attention returns; without a batch the shapes lack B. On failure all are NULL; but for the
+ * output they are NULL also where they were not asked for. */
 typedef struct grd_attention {
     grd_tensor *output;
     /* Before dropout, so that rows sum to 1: (B, L, S') averaged, (B, H, L, S') per head, where S'
@@ -86,12 +91,14 @@ typedef struct grd_sdpa_options {
     grd_mask mask;
     grd_maybe_real scale; /* unset: 1 / sqrt(D) */
     double softcap;       /* scores become softcap tanh(scores / softcap); 0: none */
-    double dropout;       /* of the weights, applied whenever > 0; then rng is needed */
+    double dropout;       /* of the weights, 0 <= p < 1; drops whenever > 0, and then needs rng */
     grd_rng *rng;
     grd_weights weights;
     bool dropped_weights, logsumexp; /* wanted too */
-    bool strict;   /* GRD_ERROR_UNSUPPORTED, with the reason, instead of a slower kernel */
-    bool composed; /* the kernel that keeps the weights, also where a faster one could run */
+    /* GRD_ERROR_UNSUPPORTED, with the reason, instead of the kernel that keeps the weights;
+     * strict_kernels says it for a scope (tensor.h). */
+    bool strict;
+    bool composed; /* the kernel that keeps the weights, also where another could run */
 } grd_sdpa_options;
 /* query (..., Hq, L, D), key (..., H, S, D), value (..., H, S, Dv), Hq a multiple of H: query heads
  * that follow each other share a head of the keys -> output (..., Hq, L, Dv), whose heads may lie
@@ -115,9 +122,10 @@ GRD_API grd_attention grd_sdpa_packed(const grd_tensor *query, const grd_tensor 
 /* ---- Which kernel ----
  *
  * "flash" never holds L x S numbers: O(L + S) in memory, forward and backward. "composed" keeps the
- * weights and does everything. The output comes from the fastest kernel that can; weights that are
- * asked for are computed beside it. Differentiating a gradient again (create_graph) is composed on
- * every path. */
+ * weights and does everything. The output comes from the fastest kernel that can, which on the
+ * processor is flash in f32, and in f64 if strict, unless mask.additive needs a gradient. Weights
+ * that are asked for are computed beside it. Differentiating a gradient again (create_graph) is
+ * composed on every path. */
 
 /* Which kernel would run, and for each faster one why not; chosen NULL if the call would fail, with
  * the error latched. Where strict forbids what would run, that is still the answer. Strings are
@@ -133,9 +141,9 @@ typedef struct grd_kernel_choice {
 GRD_API grd_kernel_choice grd_sdpa_explain(const grd_tensor *query, const grd_tensor *key,
                                            const grd_tensor *value,
                                            const grd_sdpa_options *options);
-/* Query rows that saw no key (each head's are counted) in the calls of this thread since the scope
- * began, inner scopes included. 0 for most models: a row without a key is usually a mask gone
- * wrong. -1: the scope is not open on this thread (GRD_ERROR_SCOPE). */
+/* Query rows that saw no key, counted in every sample and head, in this thread's calls of attention
+ * since the scope began, inner scopes included. 0 for most models: a row without a key is usually a
+ * mask gone wrong. -1: the scope is not open on this thread (GRD_ERROR_SCOPE). */
 GRD_API int64_t grd_masked_rows(const grd_scope *scope);
 
 /* ---- The module (torch.nn.MultiheadAttention) ---- */
@@ -151,8 +159,9 @@ typedef struct grd_mha_options {
     int64_t embed_dim, num_heads; /* required; num_heads divides embed_dim */
     grd_layout layout;            /* required */
     int64_t kdim, vdim;           /* 0: embed_dim */
-    double dropout;
-    bool no_bias, add_bias_kv, add_zero_attn;
+    double dropout;               /* of the weights, 0 <= p < 1 */
+    bool no_bias;                 /* neither in_proj_bias nor out_proj.bias */
+    bool add_bias_kv, add_zero_attn;
 } grd_mha_options;
 /* Parameters, torch's names, shapes and initial values: in_proj_weight (3E, E), or q_proj_weight
  * (E, E), k_proj_weight (E, kdim) and v_proj_weight (E, vdim) where sizes differ; in_proj_bias
@@ -215,57 +224,67 @@ typedef struct grd_encoder_layer_options {
     bool norm_first, no_bias;
 } grd_encoder_layer_options;
 /* torch.nn.TransformerEncoderLayer, batch first: self_attn, linear1, linear2, norm1, norm2. Dropout
- * of the weights, within the feed-forward and after both parts. */
+ * of the weights, within the feed-forward and after each part. */
 GRD_NEW grd_module *grd_encoder_layer_create(grd_rng *rng,
                                              const grd_encoder_layer_options *options);
 /* (B, T, E) -> output (B, T, E), and what args ask for of its attention. grd_forward(layer, x) does
- * without args. */
+ * without args. A padded position gets an output as any other does (torch's fast path: 0). */
 GRD_API grd_attention grd_encoder_layer_forward(grd_module *self, const grd_tensor *x,
                                                 const grd_mha_args *args);
 
-/* torch.nn.TransformerEncoder: layers.N.*, and norm where final_norm is set. */
+/* torch.nn.TransformerEncoder: layers.N.*, and norm where final_norm is set. Every layer draws its
+ * own initial values (torch: copies of one). */
 typedef struct grd_encoder_options {
-    grd_encoder_layer_options layer; /* of each; every layer draws its own initial values */
+    grd_encoder_layer_options layer; /* of each */
     int64_t num_layers;              /* required */
-    bool final_norm; /* torch's norm=LayerNorm(embed_dim); post-norm has it inside */
+    /* torch's norm=LayerNorm(embed_dim), with the layers' norm_eps and bias. Layers that are
+     * norm_first want it; others end with a norm of their own. */
+    bool final_norm;
 } grd_encoder_options;
 GRD_NEW grd_module *grd_encoder_create(grd_rng *rng, const grd_encoder_options *options);
 
-/* What a stack of encoder layers returns. */
+/* What a stack of encoder layers returns; zeros on failure. */
 typedef struct grd_encoder_output {
     grd_tensor *output; /* (B, T, E) */
     int64_t num_layers;
-    const grd_attention *layers; /* of each layer, as asked for; the scope's */
+    const grd_attention *layers; /* each layer's output, and what was asked for; the scope's */
 } grd_encoder_output;
-/* args go to every layer. grd_forward(encoder, x) does without. */
+/* x (B, T, E); args go to every layer. grd_forward(encoder, x) does without. */
 GRD_API grd_encoder_output grd_encoder_forward(grd_module *self, const grd_tensor *x,
                                                const grd_mha_args *args);
 
 /* torch.nn.TransformerDecoderLayer, batch first: self_attn, multihead_attn (over the memory),
- * linear1, linear2, norm1, norm2, norm3. Options as an encoder layer's. */
+ * linear1, linear2, norm1, norm2, norm3. Options and dropout as an encoder layer's. */
 GRD_NEW grd_module *grd_decoder_layer_create(grd_rng *rng,
                                              const grd_encoder_layer_options *options);
 typedef struct grd_decoder_args {
-    grd_mha_args self;  /* of x to itself: torch's tgt_mask, tgt_key_padding_mask, tgt_is_causal */
-    grd_mha_args cross; /* of x to the memory: memory_mask, memory_key_padding_mask; no cache */
+    /* Of x to itself, (B, H, T, T): torch's tgt_mask, tgt_key_padding_mask, tgt_is_causal. */
+    grd_mha_args self;
+    /* Of x to the memory, (B, H, T, S): memory_mask, memory_key_padding_mask, memory_is_causal, for
+     * which mask.align is to be stated if T != S. A cache here is an error. */
+    grd_mha_args cross;
 } grd_decoder_args;
+/* Zeros on failure. */
 typedef struct grd_decoder_attention {
     grd_tensor *output;        /* (B, T, E) */
     grd_attention self, cross; /* what was asked for; their outputs are NULL */
 } grd_decoder_attention;
-/* x (B, T, E), memory (B, S, E). args NULL: no masks; a decoder that generates sets
- * self.mask.causal. */
+/* x (B, T, E), memory (B, S, E): what an encoder made of S other tokens, for each sample its own.
+ * args NULL: no masks; a decoder that generates sets self.mask.causal. An error in one of the two
+ * attentions names it. */
 GRD_API grd_decoder_attention grd_decoder_layer_forward(grd_module *self, const grd_tensor *x,
                                                         const grd_tensor *memory,
                                                         const grd_decoder_args *args);
 
 /* torch.nn.TransformerDecoder: layers.N.*, and norm where final_norm is set. */
 GRD_NEW grd_module *grd_decoder_create(grd_rng *rng, const grd_encoder_options *options);
+/* Zeros on failure. */
 typedef struct grd_decoder_output {
     grd_tensor *output; /* (B, T, E) */
     int64_t num_layers;
-    const grd_decoder_attention *layers; /* of each layer, as asked for; the scope's */
+    const grd_decoder_attention *layers; /* each layer's results; the scope's */
 } grd_decoder_output;
+/* args, and the memory, go to every layer. */
 GRD_API grd_decoder_output grd_decoder_forward(grd_module *self, const grd_tensor *x,
                                                const grd_tensor *memory,
                                                const grd_decoder_args *args);

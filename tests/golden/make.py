@@ -9,10 +9,11 @@ Needs PyTorch, NumPy and h5py; the same versions and seed give the same files.""
 import math
 import sys
 
-import h5py
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from cases import write_cases
 
 torch.set_default_dtype(torch.float64)
 NEVER = -math.inf
@@ -323,38 +324,6 @@ def transformer_case(number, rng):
     grads = gradients(logits, grad_output, parameters)
     stated = {"tokens": tokens, "parameters": parameters, "grad_output": grad_output}
     return c, stated, {"output": logits, "grads": {"parameters": grads}}, 1
-
-
-def write_array(group, name, x):
-    """In the object's header, which takes a fraction of the room that a data block does."""
-    x = x.detach().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
-    file_type = h5py.h5t.py_create(x.dtype, logical=True)
-    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    if 0 < x.nbytes < 60000:
-        layout.set_layout(h5py.h5d.COMPACT)
-    data = h5py.h5d.create(group.id, name.encode(), file_type, h5py.h5s.create_simple(x.shape),
-                           layout)
-    data.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(x), file_type)
-
-
-def write_tree(group, tree):
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            if value:
-                write_tree(group.create_group(name), value)
-        else:
-            write_array(group, name, value)
-
-
-def write_cases(path, cases):
-    with h5py.File(path, "w", libver=("v108", "v110")) as file:
-        for number, (case, stated, truth, confirmed) in enumerate(cases):
-            group = file.create_group(f"case{number:03}")
-            for name, value in case.items():
-                group.attrs[name] = value
-            group.attrs["confirmed"] = confirmed
-            write_tree(group, stated | {"truth": truth})
-    print(f"{path}: {len(cases)} cases, {sum(c[3] for c in cases)} confirmed by PyTorch")
 
 
 def main():

@@ -144,3 +144,13 @@ grd_mask golden_mask(const golden *g)
             mask.align = (grd_align)i;
     return mask;
 }
+
+grd_activation golden_activation(const golden *g)
+{
+    static const char *const names[] = { "relu", "gelu", "gelu_tanh", "silu" };
+    for (int i = 0; i < 4; i++)
+        if (strcmp(golden_text(g, "activation", ""), names[i]) == 0)
+            return (grd_activation)i;
+    cr_assert(false, "%s: activation", g->name);
+    return GRD_RELU;
+}

@@ -1,5 +1,5 @@
 /* Golden files: calculations as case files state them, a group each, with what comes out of them
- * under `truth`. tests/golden/make.py makes them. */
+ * under `truth`. The scripts in tests/golden/ make them. */
 #ifndef TESTS_NN_GOLDEN_H
 #define TESTS_NN_GOLDEN_H
 
@@ -9,7 +9,7 @@
 /* One calculation, in one precision. */
 typedef struct golden {
     const grdi_archive *archive;
-    char name[16]; /* "case007" */
+    char name[32]; /* "case007", or a group in it: "case007/cross" */
     grd_dtype dtype;
 } golden;
 
@@ -38,5 +38,6 @@ void golden_expect_parameters(const golden *g, const grd_module *module);
 
 /* The mask that the calculation states, additive as a leaf. */
 grd_mask golden_mask(const golden *g);
+grd_activation golden_activation(const golden *g); /* as it names it */
 
 #endif

@@ -1,4 +1,6 @@
 /* A module's parameters are checked like inputs, and are the same bits afterwards. */
+#include "tests/counter.h"
+
 #include <criterion/criterion.h>
 #include <gradus/gradus.h>
 #include <string.h>
@@ -111,4 +113,40 @@ Test(module_gradcheck, inputs_may_be_none_and_frozen_ones_are_left_out)
     cr_assert(!report.passed && report.compared == 0);
     cr_assert_str_eq(report.text, "nothing to compare");
     cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+typedef grd_gradcheck_report checker(grd_function, void *, grd_list, const grd_gradcheck_options *);
+
+/* A check with memory running out at its nth allocation (0: never). Gives how many there were. */
+static long check_failing(checker *check, long n)
+{
+    double before[6], after[6];
+    counter memory = { 0 };
+    count_with(&memory, true);
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
+    grd_rng *rng = grd_rng_create(1);
+    grd_module *linear = grd_linear_create(rng, 2, 3, NULL);
+    const grd_tensor *x = grd_randn(rng, GRD_SHAPE(1, 2));
+    const grd_tensor *weight = grd_module_parameter(linear, "weight");
+    const grd_gradcheck_options options = { .module = linear };
+    cr_assert_eq(grd_read_f64(weight, before, 6), GRD_OK);
+    const long others = memory.asked;
+    memory.fail_at = n ? others + n : 0;
+    cr_assert_eq(check(run, linear, GRD_LIST(x), &options).passed, n == 0, "%ld", n);
+    const long needed = memory.asked - others;
+    cr_assert_eq(grd_error_take(), n ? GRD_ERROR_MEMORY : GRD_OK, "%ld", n);
+    memory.fail_at = 0;
+    cr_assert_eq(grd_read_f64(weight, after, 6), GRD_OK);
+    cr_assert_eq(memcmp(before, after, sizeof before), 0, "%ld", n);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+    cr_assert_eq(memory.live, 0, "allocation %ld: %ld blocks leaked", n, memory.live);
+    return needed;
+}
+
+Test(module_gradcheck, fails_cleanly_at_every_allocation)
+{
+    checker *const checks[] = { grd_gradcheck, grd_gradgradcheck };
+    for (int i = 0; i < 2; i++)
+        for (long n = check_failing(checks[i], 0); n > 0; n--)
+            check_failing(checks[i], n);
 }

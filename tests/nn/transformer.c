@@ -25,16 +25,6 @@ TestSuite(transformer, .init = begin, .fini = end);
 
 /* ---- Against PyTorch ---- */
 
-static grd_activation activation_of(const golden *g)
-{
-    static const char *const names[] = { "relu", "gelu", "gelu_tanh", "silu" };
-    for (int i = 0; i < 4; i++)
-        if (strcmp(golden_text(g, "activation", ""), names[i]) == 0)
-            return (grd_activation)i;
-    cr_assert(false, "%s: activation", g->name);
-    return GRD_RELU;
-}
-
 static grd_transformer_options options_of(const golden *g)
 {
     return (grd_transformer_options){
@@ -45,7 +35,7 @@ static grd_transformer_options options_of(const golden *g)
         .num_layers = golden_integer(g, "num_layers", 0),
         .ff_dim = golden_integer(g, "ff_dim", 0),
         .norm_eps = golden_real(g, "norm_eps", 0),
-        .activation = activation_of(g),
+        .activation = golden_activation(g),
         .norm_first = golden_integer(g, "norm_first", 0),
         .no_bias = !golden_integer(g, "bias", 1),
         .tied = golden_integer(g, "tied", 0),
