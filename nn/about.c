@@ -15,6 +15,8 @@ static const struct {
     { "grd_adam_options", sizeof(grd_adam_options) },
     { "grd_allocator", sizeof(grd_allocator) },
     { "grd_attention", sizeof(grd_attention) },
+    { "grd_attention_check", sizeof(grd_attention_check) },
+    { "grd_attention_report", sizeof(grd_attention_report) },
     { "grd_backward_options", sizeof(grd_backward_options) },
     { "grd_backward_step", sizeof(grd_backward_step) },
     { "grd_batch", sizeof(grd_batch) },

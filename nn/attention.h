@@ -101,6 +101,12 @@ grd_tensor *grdi_layers_forward(const grd_module *layers, int64_t count, const g
 /* Room for `count` results of `size` bytes, zeroed, the innermost scope's. */
 void *grdi_results_create(const char *op, int64_t count, size_t size);
 
+/* The options that a module was made with, kdim and vdim filled in; NULL with an error latched if
+ * it is no MultiheadAttention. */
+const grd_mha_options *grdi_mha_options(const char *op, const grd_module *self);
+/* Whether it is one, without an error. */
+bool grdi_is_mha(const grd_module *self);
+
 /* x, dropped if self drops now: NULL only with an error latched. */
 grd_tensor *grdi_drop(const grd_module *self, grd_tensor *x, double p);
 

@@ -322,6 +322,17 @@ grd_kernel_choice grd_mha_explain(grd_module *self, const grd_tensor *query, con
     return choice;
 }
 
+const grd_mha_options *grdi_mha_options(const char *op, const grd_module *self)
+{
+    const mha *m = grdi_latched() ? NULL : grdi_module_data_of(op, self, &mha_kind);
+    return m ? &m->options : NULL;
+}
+
+bool grdi_is_mha(const grd_module *self)
+{
+    return self && self->kind == &mha_kind;
+}
+
 /* ---- Packed and separate weights ---- */
 
 static bool may_convert(const char *op, const grd_module *self)

@@ -1,4 +1,5 @@
 #include "tools/attention_case.h"
+#include "tools/setup.h"
 #include "tools/tools.h"
 
 #include <math.h>
@@ -19,12 +20,6 @@ grd_align align_named(const char *name)
     static const char *const names[] = { "top_left", "bottom_right", "key_lengths", "offset",
                                          NULL };
     return name ? (grd_align)(GRD_ALIGN_TOP_LEFT + index_of(name, names)) : GRD_ALIGN_UNSTATED;
-}
-
-static grd_layout layout_named(const char *name)
-{
-    static const char *const names[] = { "batch_first", "sequence_first", "unbatched", NULL };
-    return (grd_layout)(GRD_BATCH_FIRST + index_of(name, names));
 }
 
 static bool read_attributes(attention_case *c)

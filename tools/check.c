@@ -1,131 +1,12 @@
-/* gradus check: one backward over one batch, and a look at every gradient. */
+/* gradus check: attention's specification and its five checks; of a model, its gradients too. */
+#include "tools/check.h"
 #include "nn/transformer.h"
 #include "tools/checkpoints.h"
 #include "tools/setup.h"
+#include "tools/tools.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-typedef struct flow {
-    int64_t parameters, slices, bad;
-} flow;
-
-/* Rows and columns of a gradient that belong together. */
-typedef struct block {
-    const double *gradient;
-    int64_t stride; /* from row to row */
-    int64_t first_row, rows, first_column, columns;
-} block;
-
-/* The largest magnitude; not finite as soon as one number is not. */
-static double largest(const block *b)
-{
-    double most = 0;
-    for (int64_t i = 0; i < b->rows; i++)
-        for (int64_t j = 0; j < b->columns; j++) {
-            const double x = b->gradient[(b->first_row + i) * b->stride + b->first_column + j];
-            if (!isfinite(x))
-                return x;
-            most = fmax(most, fabs(x));
-        }
-    return most;
-}
-
-static double judge(flow *f, const block *b, const char *name, const char *part, int64_t head)
-{
-    const double most = largest(b);
-    if (most > 0 && isfinite(most))
-        return most;
-    f->bad++;
-    printf("BAD  %s", name);
-    if (part)
-        printf(", %s, head %" PRId64, part, head);
-    printf(isfinite(most) ? ": the gradient is zero\n" : ": the gradient is not finite\n");
-    return most;
-}
-
-static bool ends_with(const char *name, const char *end)
-{
-    const size_t a = strlen(name), b = strlen(end);
-    return a >= b && strcmp(name + a - b, end) == 0;
-}
-
-/* Where heads lie in a projection: `parts` groups of rows, or columns, each cut among the heads. */
-typedef struct projection {
-    const char *end; /* of its name */
-    bool by_columns;
-    int parts;
-    const char *part[3]; /* NULL: a softmax does not change when a bias moves all keys */
-} projection;
-
-static const projection projections[] = {
-    { "in_proj_weight", false, 3, { "query", "key", "value" } },
-    { "in_proj_bias", false, 3, { "query", NULL, "value" } },
-    { "out_proj.weight", true, 1, { "output" } },
-};
-
-static block head_of(const projection *p, const block *all, int64_t heads, int part, int64_t head)
-{
-    block b = *all;
-    int64_t *first = p->by_columns ? &b.first_column : &b.first_row;
-    int64_t *count = p->by_columns ? &b.columns : &b.rows;
-    *count = *count / p->parts / heads;
-    *first = (part * heads + head) * *count;
-    return b;
-}
-
-static void judge_heads(flow *f, const projection *p, const char *name, const block *all,
-                        int64_t heads)
-{
-    for (int part = 0; part < p->parts; part++) {
-        if (!p->part[part])
-            continue;
-        printf("    %-8s", p->part[part]);
-        for (int64_t h = 0; h < heads; h++) {
-            const block b = head_of(p, all, heads, part, h);
-            printf(" %8.1e", largest(&b));
-        }
-        putchar('\n');
-        f->slices += heads;
-        for (int64_t h = 0; h < heads; h++) {
-            const block b = head_of(p, all, heads, part, h);
-            judge(f, &b, name, p->part[part], h);
-        }
-    }
-}
-
-static void judge_values(flow *f, grd_named parameter, const double *values, int64_t heads)
-{
-    const grd_shape shape = grd_tensor_shape(parameter.tensor);
-    const int64_t columns = shape.rank > 1 ? shape.size[shape.rank - 1] : 1;
-    const int64_t count = grd_tensor_count(parameter.tensor);
-    const block all = { values, columns, 0, columns > 0 ? count / columns : 0, 0, columns };
-    printf("%-46s %8.1e\n", parameter.name, largest(&all));
-    judge(f, &all, parameter.name, NULL, 0);
-    for (size_t i = 0; i < sizeof projections / sizeof projections[0]; i++)
-        if (ends_with(parameter.name, projections[i].end))
-            judge_heads(f, &projections[i], parameter.name, &all, heads);
-}
-
-static void judge_parameter(flow *f, grd_named parameter, int64_t heads)
-{
-    const grd_tensor *gradient = grd_tensor_grad(parameter.tensor);
-    const int64_t count = grd_tensor_count(parameter.tensor);
-    f->parameters++;
-    if (!gradient) {
-        f->bad++;
-        printf("BAD  %s: it has no gradient\n", parameter.name);
-        return;
-    }
-    double *values = malloc((size_t)count * sizeof *values);
-    if (!values)
-        grd_fail(GRD_ERROR_MEMORY, "check", "%" PRId64 " numbers", count);
-    else if (grd_read_f64(gradient, values, count) == GRD_OK)
-        judge_values(f, parameter, values, heads);
-    free(values);
-}
 
 /* Of the run's data; of a model whose data are unknown, random tokens. */
 static grd_batch batch_for(const options *o, const grd_transformer_options *made)
@@ -139,41 +20,162 @@ static grd_batch batch_for(const options *o, const grd_transformer_options *made
                         o->batch_size * made->context };
 }
 
-static flow look(grd_module *model, grd_batch batch, int64_t heads)
-{
-    flow f = { 0 };
-    grd_module_eval(model);
-    grd_backward(grd_cross_entropy(grd_forward(model, batch.inputs), batch.targets, NULL));
-    if (grd_scope_end(NULL) != GRD_OK)
-        return f;
-    printf("%-46s largest gradient\n", "parameter");
-    for (int64_t i = 0; i < grd_module_num_parameters(model); i++)
-        judge_parameter(&f, grd_module_parameter_at(model, i), heads);
-    return f;
-}
+/* ---- What is checked ---- */
 
-static int conclude(const flow *f)
+typedef struct work {
+    const options *o;
+    const plant *planted;
+    origin from;
+    json_t *modules;
+    bool harmless; /* the plant is no mistake for one of them */
+} work;
+
+static void check_one(work *w, const char *path, grd_module *module)
 {
-    if (f->bad > 0) {
-        printf("gradients do not flow: %" PRId64 " of %" PRId64 " parameters and slices are bad\n",
-               f->bad, f->parameters + f->slices);
-        return EXIT_FAILED;
+    const grd_mha_options *made = grdi_mha_options("check", module);
+    const char *why =
+        made && w->planted && w->planted->harmless ? w->planted->harmless(made) : NULL;
+    if (why) {
+        complain("--plant %s: it would be no mistake here: %s", w->planted->name, why);
+        w->harmless = true;
+    } else if (made) {
+        json_array_append_new(w->modules, check_module(path, module, made, &w->from, w->planted));
     }
-    printf("gradients flow: all %" PRId64 " parameters, and all %" PRId64 " parts of heads\n",
-           f->parameters, f->slices);
-    return 0;
 }
 
-static int check(options *o, const char *path)
+/* Every attention below, by its path. */
+static void check_below(work *w, grd_module *module)
 {
-    flow f = { 0 };
-    grd_scope *scope = open_scope(o);
+    if (grdi_is_mha(module)) {
+        grdi_text path = grdi_module_text(module);
+        path.chars[strcspn(path.chars, " ")] = '\0';
+        check_one(w, path.chars, module);
+        return;
+    }
+    for (int64_t i = 0; i < module->entries.count; i++)
+        if (grdi_entry_at(module, i)->kind == GRDI_CHILD)
+            check_below(w, grdi_entry_at(module, i)->child);
+}
+
+static grd_mha_options wanted(const options *o)
+{
+    return (grd_mha_options){ .embed_dim = o->embed_dim,
+                              .num_heads = o->num_heads,
+                              .layout = layout_named(o->module_layout),
+                              .kdim = o->module_kdim,
+                              .vdim = o->module_vdim,
+                              .dropout = o->dropout,
+                              .no_bias = o->bias == 0,
+                              .add_bias_kv = o->module_bias_kv == 1,
+                              .add_zero_attn = o->module_zero_attn == 1 };
+}
+
+/* ---- The document ---- */
+
+static json_t *plant_of(const work *w)
+{
+    bool caught = json_array_size(w->modules) > 0;
+    size_t i;
+    json_t *module;
+    const int at = w->planted->check;
+    const char *name = "";
+    json_array_foreach(w->modules, i, module)
+    {
+        const json_t *check = json_array_get(json_object_get(module, "checks"), (size_t)at);
+        name = json_string_value(json_object_get(check, "name"));
+        caught = caught && !json_is_true(json_object_get(check, "passed"));
+    }
+    return json_pack("{s:s, s:s, s:s, s:i, s:s, s:b}", "name", w->planted->name, "summary",
+                     w->planted->summary, "lesson", w->planted->lesson, "number", at + 1, "check",
+                     name, "caught", caught);
+}
+
+static bool passed(const json_t *modules, const json_t *gradients)
+{
+    bool all = !gradients || json_is_true(json_object_get(gradients, "passed"));
+    size_t i;
+    json_t *module;
+    json_array_foreach(modules, i, module)
+    {
+        all = all && json_is_true(json_object_get(module, "passed"));
+    }
+    return all;
+}
+
+static json_t *document_of(const work *w, json_t *gradients)
+{
+    json_t *document =
+        json_pack("{s:b, s:O}", "passed", passed(w->modules, gradients), "modules", w->modules);
+    if (w->planted)
+        json_object_set_new(document, "plant", plant_of(w));
+    if (gradients)
+        json_object_set(document, "gradients", gradients);
+    return document;
+}
+
+static int show(const work *w, json_t *gradients)
+{
+    json_t *document = document_of(w, gradients);
+    if (!document)
+        return complain("out of memory"), EXIT_FAILED;
+    const bool fine = json_is_true(json_object_get(document, "passed"));
+    if (w->o->json == 1) {
+        json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+    } else {
+        print_check(document);
+    }
+    json_decref(document);
+    return fine ? 0 : EXIT_FAILED;
+}
+
+/* ---- A model, or one module ---- */
+
+static json_t *check_model(work *w, const char *path)
+{
+    const options *o = w->o;
     grd_module *model = path ? grd_load_transformer(path) : make_setup(o).model;
     const grd_transformer_options *made = model ? grdi_transformer_options("check", model) : NULL;
-    if (made)
-        f = look(model, batch_for(o, made), made->num_heads);
-    return grd_scope_end(scope) == GRD_OK ? conclude(&f) : complain_of_library();
+    if (!made)
+        return NULL;
+    check_below(w, model);
+    return w->planted ? NULL : check_flow(model, batch_for(o, made), made->num_heads);
 }
+
+static void check_alone(work *w)
+{
+    const grd_mha_options options = wanted(w->o);
+    grd_module *module = grd_mha_create(grd_rng_create((uint64_t)w->o->seed), &options);
+    if (module) {
+        check_one(w, "", module);
+        return;
+    }
+    if (w->o->json != 1) {
+        json_t *constraints = check_constraints(&options, &w->from);
+        print_constraints(constraints);
+        json_decref(constraints);
+    }
+}
+
+static int check(options *o, const char *path, const plant *planted)
+{
+    const bool alone = !path && !o->task && !o->text;
+    work w = { o, planted, { o, path != NULL, alone }, json_array(), false };
+    json_t *gradients = NULL;
+    grd_scope *scope = open_scope(o);
+    if (alone)
+        check_alone(&w);
+    else
+        gradients = check_model(&w, path);
+    int status = grd_scope_end(scope) == GRD_OK ? 0 : complain_of_library();
+    if (status == 0)
+        status = w.harmless ? EXIT_USAGE : show(&w, gradients);
+    json_decref(gradients);
+    json_decref(w.modules);
+    return status;
+}
+
+/* ---- Options ---- */
 
 /* Options that the checkpoint knows better than the table. */
 static int take_over(options *o, const char *path)
@@ -193,12 +195,55 @@ static int take_over(options *o, const char *path)
     return status;
 }
 
+/* What only one module on its own can be told. */
+static bool check_options(const options *o, bool alone)
+{
+    static const char *const single[] = { "layout", "kdim", "vdim", "add-bias-kv",
+                                          "add-zero-attn" };
+    for (size_t i = 0; i < sizeof single / sizeof single[0] && !alone; i++)
+        if (o->source[option_index(option_named(single[i], CHECK))] == FROM_COMMAND)
+            return complain("--%s: a model says that itself; leave out the model, or this",
+                            single[i]);
+    return true;
+}
+
+static bool find_plant(const options *o, const plant **planted)
+{
+    grdi_nearest nearest = { .wanted = o->plant };
+    *planted = o->plant ? plant_named(o->plant) : NULL;
+    if (!o->plant || *planted)
+        return true;
+    for (int i = 0; i < num_plants; i++)
+        grdi_nearest_try(&nearest, plants[i].name);
+    return complain("--plant: there is no mistake \"%s\"%s; --list-plants shows them", o->plant,
+                    grdi_nearest_text(&nearest).chars);
+}
+
+static int list_plants(const options *o)
+{
+    if (o->json != 1)
+        return print_plants(), 0;
+    json_t *list = json_array();
+    for (int i = 0; i < num_plants; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i}", "name", plants[i].name,
+                                              "summary", plants[i].summary, "lesson",
+                                              plants[i].lesson, "number", plants[i].check + 1));
+    json_dumpf(list, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(list);
+    return 0;
+}
+
 int run_check(options *o)
 {
-    const bool has_file = o->weights || o->num_arguments > 0;
+    const plant *planted;
+    if (o->list_plants == 1)
+        return list_plants(o);
+    const bool has_file = o->weights || o->num_arguments > 0, has_data = o->task || o->text;
     const char *path = has_file ? weights_of(o) : NULL;
-    if (has_file && !path)
+    if ((has_file && !path) || !find_plant(o, &planted) ||
+        !check_options(o, !has_file && !has_data) || (has_data && check_data_options(o) != 0))
         return EXIT_USAGE;
-    const int status = path ? take_over(o, path) : check_data_options(o);
-    return status == 0 ? check(o, path) : status;
+    const int status = path ? take_over(o, path) : 0;
+    return status == 0 ? check(o, path, planted) : status;
 }

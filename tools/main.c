@@ -22,11 +22,15 @@ static const command commands[] = {
       "  gradus sample --weights book/best.h5 --prompt 'Once' --tokens 300\n"
       "  gradus sample --weights copy/weights.h5\n",
       run_sample },
-    { "check", CHECK, "[--weights FILE] [options]",
-      "Checks that gradients flow: every parameter, and every head's part of each projection,\n"
-      "must get a gradient that is finite and not zero. Names those that do not.",
-      "  gradus check --weights copy/weights.h5\n"
-      "  gradus check --task sort --num-layers 4\n",
+    { "check", CHECK, "[FILE] [options]",
+      "Checks attention: of a checkpoint, of a new model (--task), or of one module by its options.\n"
+      "Prints its parts with all shapes, its options with where they came from, and five checks with\n"
+      "what was measured; of a model also whether a gradient reaches every parameter and head.",
+      "  gradus check --embed-dim 64 --num-heads 4      one MultiheadAttention\n"
+      "  gradus check copy/weights.h5                   all of a trained model\n"
+      "  gradus check --task sort --num-layers 4        all of a new one\n"
+      "  gradus check --list-plants                     known mistakes\n"
+      "  gradus check --plant missing-scale             one of them, caught\n",
       run_check },
     { "inspect", INSPECT, "FILE",
       "Verifies a checkpoint and shows what is in it.",

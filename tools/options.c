@@ -49,7 +49,7 @@ static const option model_rows[] = {
       "the head uses the token embedding" },
     { "causal", SWITCH, AT(causal), NULL, "true|false", NULL, MODEL, REFUSED,
       "no token sees later ones (unset: as the task needs)" },
-    { "dropout", REAL, AT(dropout), "0", "P", "[0,1)", TRAIN, REFUSED, "share of activations dropped in training" },
+    { "dropout", REAL, AT(dropout), "0", "P", "[0,1)", TRAINED, REFUSED, "share of activations dropped in training" },
     { "vocab-size", INTEGER, AT(vocab_size), "0", "N", "[0,1073741824]", REPLAY, REFUSED, "tokens" },
 };
 
@@ -125,6 +125,20 @@ static const option gradcheck_rows[] = {
       "compare along one direction instead of every element" },
 };
 
+static const option check_rows[] = {
+    { "layout", TEXT, AT(module_layout), "batch_first", "batch_first|sequence_first|unbatched", NULL, CHECK, LOCAL,
+      "of inputs: (B, T, E), (T, B, E) or (T, E)" },
+    { "kdim", INTEGER, AT(module_kdim), "0", "N", "[0,65536]", CHECK, LOCAL, "size of a key (0: embed-dim)" },
+    { "vdim", INTEGER, AT(module_vdim), "0", "N", "[0,65536]", CHECK, LOCAL, "size of a value (0: embed-dim)" },
+    { "add-bias-kv", SWITCH, AT(module_bias_kv), "false", "true|false", NULL, CHECK, LOCAL,
+      "append a learned key and value" },
+    { "add-zero-attn", SWITCH, AT(module_zero_attn), "false", "true|false", NULL, CHECK, LOCAL,
+      "append a key and value of zeros" },
+    { "plant", TEXT, AT(plant), NULL, "NAME", NULL, CHECK, LOCAL,
+      "check an attention with this mistake in it, to see it caught" },
+    { "list-plants", SWITCH, AT(list_plants), "false", "", NULL, CHECK, LOCAL, "list the mistakes, and stop" },
+};
+
 /* What a case of attention states, what the command line does, and both. */
 static const option attention_rows[] = {
     { "dtype", TEXT, AT(compute_dtype), NULL, "float32|float64", NULL, COMPUTES, LOCAL,
@@ -160,7 +174,7 @@ static const option attention_rows[] = {
 };
 
 static const option output_rows[] = {
-    { "json", SWITCH, AT(json), "false", "", NULL, GRADCHECK | ATTENTION_EXPLAIN, LOCAL,
+    { "json", SWITCH, AT(json), "false", "", NULL, CHECK | GRADCHECK | ATTENTION_EXPLAIN, LOCAL,
       "the result as JSON on stdout, and what else there is to say on stderr" },
     { "help", SWITCH, AT(help), "false", "", NULL, TRAIN | SAMPLE | CHECK | INSPECT | GRADCHECK | ATTENTION, LOCAL,
       "show this" },
@@ -171,6 +185,7 @@ const option_group option_groups[] = {
     GROUP("Data", data_rows),
     GROUP("Use", use_rows),
     GROUP("Model", model_rows),
+    GROUP("Module", check_rows),
     GROUP("Optimizer", optimizer_rows),
     GROUP("Run", run_rows),
     GROUP("Replay", replay_rows),

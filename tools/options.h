@@ -45,6 +45,10 @@ typedef struct options {
     double temperature;
     /* gradcheck */
     truth list, fast;
+    /* check: of the module that is made; a case states its own */
+    char *module_layout, *plant;
+    int64_t module_kdim, module_vdim;
+    truth module_bias_kv, module_zero_attn, list_plants;
     /* all */
     truth json, help;
 

@@ -137,3 +137,10 @@ setup make_setup(const options *o)
     grd_module_train(s.model, s.rng);
     return s;
 }
+
+grd_layout layout_named(const char *name)
+{
+    return strcmp(name, "batch_first") == 0      ? GRD_BATCH_FIRST
+           : strcmp(name, "sequence_first") == 0 ? GRD_SEQUENCE_FIRST
+                                                 : GRD_UNBATCHED;
+}

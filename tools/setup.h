@@ -25,5 +25,7 @@ grd_module *make_model(const options *o, grd_rng *rng, int64_t vocab_size, int64
 grd_optimizer *make_optimizer(const options *o, grd_module *model);
 grd_schedule make_schedule(const options *o);
 setup make_setup(const options *o);
+/* Of one of the names that options allow. */
+grd_layout layout_named(const char *name);
 
 #endif

@@ -332,11 +332,15 @@ GRD_NEW grd_tensor *grd_generate(grd_module *model, const grd_tensor *prompt, in
 
 /* ---- The five checks, on any function of query, key, value that claims to be attention ----
  *
- * 1. dimensions:       output and weights have the shapes that the layout and options promise
+ * 1. dimensions:       output and weights have the shapes that the layout and options promise, and
+ *                      samples, queries and the order of keys do not reach where they must not
  * 2. rows sum to 1:    of the weights before dropout; of a row that sees no key, to 0
- * 3. masked is zero:   hidden keys have weight 0, and changing them, be it to NaN, changes no bit
- * 4. gradients flow:   to every projection, and to every head's slice of each
- * 5. fast kernel:      the kernel that keeps no weights is chosen, or a reason is named */
+ * 3. masked is zero:   hidden keys have weight 0; times 10 they change no bit, and NaN in them
+ *                      reaches nothing
+ * 4. gradients flow:   to every projection and every head's slice of each, as attention's
+ * definition in f64 has them; no two projections or heads hold the same numbers
+ * 5. fast kernel:      the kernel that keeps no weights is chosen, or strict fails with a reason;
+ *                      asking for weights changes neither the output nor its kernel */
 
 typedef grd_attention (*grd_attention_function)(const grd_tensor *query, const grd_tensor *key,
                                                 const grd_tensor *value, const grd_mha_args *args,

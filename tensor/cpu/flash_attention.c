@@ -136,21 +136,58 @@ static grd_status mark_finite(void *context, int64_t first, int64_t last)
 
 /* ---- Forward ---- */
 
+/* Plain loops for the queries that are `suspect`, in runs. */
+static grd_status each_run(const call *c, const bool *suspect, grdi_place place,
+                           grd_status (*plainly)(const call *c, grdi_place place))
+{
+    grd_status status = GRD_OK;
+    for (int64_t i = place.first, last; i < place.last && status == GRD_OK; i = last) {
+        for (last = i + 1; last < place.last && suspect[last] == suspect[i];)
+            last++;
+        if (suspect[i])
+            status = plainly(c, (grdi_place){ place.sample, place.head, i, last });
+    }
+    return status;
+}
+
+static grd_status forward_plainly(const call *c, grdi_place place)
+{
+    return grdi_flash_plain(c->how, c->output, c->logsumexp, c->query, c->key, c->value, place);
+}
+
+static bool forward_fast(const call *c, const grdi_head *in, grdi_place at)
+{
+    return c->loops->flash_attention_f32(
+        in, at.first, at.last, row_at(c->output, at.sample, at.head), c->output->dim[2].stride,
+        row_at(c->logsumexp, at.sample, at.head));
+}
+
+static grd_status forward_cleaned(const call *c, const grdi_head *in, grdi_place at)
+{
+    grdi_cleaned cleaned;
+    const grdi_pairs pairs = grdi_pairs_of(c->how, c->query, c->key, at.sample, at.head);
+    if (!grdi_clean(&cleaned, in, NULL, &pairs, c->loops))
+        return GRD_ERROR_MEMORY;
+    const grd_status status = forward_fast(c, &cleaned.head, at)
+                                  ? each_run(c, cleaned.suspect, at, forward_plainly)
+                                  : forward_plainly(c, at);
+    grdi_cleaned_free(&cleaned);
+    return status;
+}
+
 static grd_status forward_item(const call *c, int64_t head, int64_t first, int64_t last)
 {
-    const int64_t heads = c->query->dim[1].size, b = head / heads, h = head % heads;
-    if (c->query->dtype == GRD_F32) {
-        const grdi_head in = head_of(c, b, h);
-        float *output = row_at(c->output, b, h);
-        float *logsumexp = row_at(c->logsumexp, b, h);
-        if (c->finite[b * c->key->dim[1].size + h / group_of(c)] &&
-            rows_finite(c, in.query + first * in.query_row, in.query_row, last - first, in.size) &&
-            c->loops->flash_attention_f32(&in, first, last, output, c->output->dim[2].stride,
-                                          logsumexp))
-            return GRD_OK;
-    }
-    return grdi_flash_plain(c->how, c->output, c->logsumexp, c->query, c->key, c->value,
-                            (grdi_place){ b, h, first, last });
+    const int64_t heads = c->query->dim[1].size;
+    const grdi_place at = { head / heads, head % heads, first, last };
+    if (c->query->dtype != GRD_F32)
+        return forward_plainly(c, at);
+    const grdi_head in = head_of(c, at.sample, at.head);
+    const bool finite =
+        c->finite[at.sample * c->key->dim[1].size + at.head / group_of(c)] &&
+        rows_finite(c, in.query + first * in.query_row, in.query_row, last - first, in.size);
+    if (!finite)
+        return forward_cleaned(c, &in, at);
+    return forward_fast(c, &in, at) ? GRD_OK : forward_plainly(c, at);
 }
 
 static grd_status forward(void *context, int64_t first, int64_t last)
@@ -248,19 +285,39 @@ static grdi_head_gradient gradient_of(const call *c, int64_t b, int64_t h)
     };
 }
 
+static grd_status backward_plainly(const call *c, grdi_place place)
+{
+    return grdi_flash_backward_plain(c->how, c->gradient, c->query, c->key, c->value, place);
+}
+
+static grd_status backward_cleaned(const call *c, const grdi_head *in, const grdi_head_gradient *g,
+                                   grdi_place at)
+{
+    grdi_cleaned cleaned;
+    const grdi_pairs pairs = grdi_pairs_of(c->how, c->query, c->key, at.sample, at.head);
+    if (!grdi_clean(&cleaned, in, g, &pairs, c->loops))
+        return GRD_ERROR_MEMORY;
+    const grd_status status =
+        c->loops->flash_attention_backward_f32(&cleaned.head, &cleaned.gradient)
+            ? each_run(c, cleaned.suspect, at, backward_plainly)
+            : backward_plainly(c, at);
+    grdi_cleaned_free(&cleaned);
+    return status;
+}
+
 static grd_status backward_head(const call *c, int64_t b, int64_t h)
 {
-    if (c->query->dtype == GRD_F32) {
-        const grdi_head in = head_of(c, b, h);
-        const grdi_head_gradient g = gradient_of(c, b, h);
-        if (c->finite[b * c->key->dim[1].size + h / group_of(c)] &&
-            rows_finite(c, in.query, in.query_row, in.queries, in.size) &&
-            rows_finite(c, g.doutput, g.doutput_row, in.queries, in.value_size) &&
-            c->loops->flash_attention_backward_f32(&in, &g))
-            return GRD_OK;
-    }
-    return grdi_flash_backward_plain(c->how, c->gradient, c->query, c->key, c->value,
-                                     (grdi_place){ b, h, 0, c->query->dim[2].size });
+    const grdi_place all = { b, h, 0, c->query->dim[2].size };
+    if (c->query->dtype != GRD_F32)
+        return backward_plainly(c, all);
+    const grdi_head in = head_of(c, b, h);
+    const grdi_head_gradient g = gradient_of(c, b, h);
+    const bool finite = c->finite[b * c->key->dim[1].size + h / group_of(c)] &&
+                        rows_finite(c, in.query, in.query_row, in.queries, in.size) &&
+                        rows_finite(c, g.doutput, g.doutput_row, in.queries, in.value_size);
+    if (!finite)
+        return backward_cleaned(c, &in, &g, all);
+    return c->loops->flash_attention_backward_f32(&in, &g) ? GRD_OK : backward_plainly(c, all);
 }
 
 static grd_status backward(void *context, int64_t first, int64_t last)

@@ -3,7 +3,7 @@
 #ifndef GRDI_CPU_FLASH_ATTENTION_H
 #define GRDI_CPU_FLASH_ATTENTION_H
 
-#include "tensor/backend.h"
+#include "tensor/cpu/loops.h"
 
 /* Sample, head of the queries, and of these first..last - 1. */
 typedef struct grdi_place {
@@ -23,6 +23,31 @@ typedef struct grdi_pairs {
 
 grdi_pairs grdi_pairs_of(const grdi_flash *how, const grdi_array *query, const grdi_array *key,
                          int64_t sample, int64_t head);
+
+static inline bool grdi_sees(const grdi_pairs *p, int64_t i, int64_t j)
+{
+    const int64_t right_of = j - (i + p->diagonal);
+    if (j >= p->keys)
+        return j >= p->first_appended;
+    return right_of <= p->right && -right_of <= p->left &&
+           (!p->visible || p->visible[i * p->visible_row + j * p->visible_column]);
+}
+
+/* One head in f32 whose rows may hold what is not finite, which the fast loops must not meet: they
+ * multiply what is hidden by 0. `head` and `gradient` have 0 in such rows instead, and `suspect`
+ * are the queries that such a row touches; gradients of these are left to the plain loops, by a
+ * log-sum-exp of -infinity. The rest gets the bits that it would get beside finite rows. */
+typedef struct grdi_cleaned {
+    grdi_head head;
+    grdi_head_gradient gradient;
+    bool *suspect;
+    void *block;
+    size_t bytes;
+} grdi_cleaned;
+/* doutput is looked at if `gradient` is not NULL. False: no memory. */
+bool grdi_clean(grdi_cleaned *cleaned, const grdi_head *head, const grdi_head_gradient *gradient,
+                const grdi_pairs *pairs, const grdi_loops *loops);
+void grdi_cleaned_free(grdi_cleaned *cleaned);
 
 grd_status grdi_flash_plain(const grdi_flash *how, const grdi_array *output,
                             const grdi_array *logsumexp, const grdi_array *query,

@@ -68,15 +68,6 @@ static double dot(int64_t n, const double *a, const double *b)
     return sum;
 }
 
-static bool sees(const grdi_pairs *p, int64_t i, int64_t j)
-{
-    const int64_t right_of = j - (i + p->diagonal);
-    if (j >= p->keys)
-        return j >= p->first_appended;
-    return right_of <= p->right && -right_of <= p->left &&
-           (!p->visible || p->visible[i * p->visible_row + j * p->visible_column]);
-}
-
 static double additive_of(const head *h, int64_t i, int64_t j)
 {
     double value;
@@ -115,7 +106,7 @@ static double score(const head *h, int64_t i)
     const double *query = row(h->query, h->at_query, i, h->size, h->query_row);
     for (int64_t j = 0; j < h->pairs.end; j++) {
         h->scores[j] = -INFINITY;
-        if (!sees(&h->pairs, i, j))
+        if (!grdi_sees(&h->pairs, i, j))
             continue;
         const double *key = row(h->key, h->at_key, j, h->size, h->key_row);
         const double raw = h->how->scale * dot(h->size, query, key);
@@ -153,7 +144,7 @@ static double attend(const head *h, int64_t i)
     for (int64_t d = 0; d < h->value_size; d++)
         h->other_row[d] = 0;
     for (int64_t j = 0; j < h->pairs.end; j++) {
-        if (!sees(&h->pairs, i, j))
+        if (!grdi_sees(&h->pairs, i, j))
             continue;
         const double weight = most == -INFINITY ? 0 : exp(h->scores[j] - most);
         const double *value = row(h->value, h->at_value, j, h->value_size, h->value_row);
@@ -220,7 +211,7 @@ static void backward_of(const head *h, const gradients *g, int64_t i)
     const double *doutput = row(of->doutput, g->doutput, i, h->value_size, h->other_row);
     const double delta = dot(h->value_size, output, doutput);
     for (int64_t j = 0; j < h->pairs.end; j++)
-        if (sees(&h->pairs, i, j))
+        if (grdi_sees(&h->pairs, i, j))
             add_pair(h, g, i, j, exp(h->scores[j] - logsumexp), delta, doutput);
 }
 

@@ -83,7 +83,7 @@ Test(mask_visible, all_that_is_given_applies_together)
     for (int64_t n = 0; n < B * H * L * S; n++) {
         const int64_t b = n / (H * L * S), h = n / (L * S) % H, i = n / S % L, j = n % S;
         const bool wanted = j <= i + S - L && at(attend, b, 0, i, j) && !at(ignore, 0, h, 0, j) &&
-                            !grd_item_at(padding, GRD_DIMS(b, j)) && !at(hidden, 0, h, i, 0);
+                            grd_item_at(padding, GRD_DIMS(b, j)) == 0 && !at(hidden, 0, h, i, 0);
         cr_assert_eq(at(visible, b, h, i, j), wanted, "%d", (int)n);
     }
 }

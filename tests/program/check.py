@@ -1,7 +1,11 @@
-"""gradus check: gradients flow through a sound model, and what they do not reach is named. The
-unsound ones are made through the shared library, $GRADUS_LIBRARY."""
+"""gradus check: the specification of a module and its five checks, mistakes that are planted to be caught;
+gradients flow through a sound model, and what they do not reach is named. The unsound ones are made
+through the shared library, $GRADUS_LIBRARY."""
 import ctypes as c
+import json
 import os
+import pathlib
+import re
 import sys
 import unittest
 
@@ -106,6 +110,129 @@ class Check(Case):
         result = gradus("check", path)
         self.assertEqual(result.returncode, 1)
         self.assertIn("head.weight", result.stdout + result.stderr)
+
+
+CHECKS = ["dimensions", "rows sum to 1", "masked is zero", "gradients flow", "fast kernel"]
+
+# Options, and plants that are no mistake with them.
+MODULES = [
+    ([], []),
+    (["--num-heads", 1, "--embed-dim", 12], ["merge-without-transpose"]),
+    (["--layout", "sequence_first", "--kdim", 20, "--add-bias-kv", "--add-zero-attn", "--dropout", 0.2], []),
+    (["--layout", "unbatched", "--embed-dim", 16, "--kdim", 3, "--vdim", 5, "--bias=0"],
+     ["wrong-layout", "shared-initial-values"]),
+    (["--embed-dim", 4, "--num-heads", 4, "--dtype", "float64"], ["missing-scale"]),
+]
+
+
+def plants():
+    return json.loads(gradus("check", "--list-plants", "--json").stdout)
+
+
+class Module(Case):
+    def document(self, *arguments, status=0):
+        return json.loads(self.expect(status, gradus("check", "--json", *arguments)).stdout)
+
+    def test_a_right_module_passes(self):
+        for arguments, _ in MODULES:
+            with self.subTest(arguments=arguments):
+                result = self.expect(0, gradus("check", *arguments), "component map", "constraints", "five checks",
+                                     "attention is sound: all 5 checks passed", stream="stdout")
+                self.assertEqual([line[2:4] for line in result.stdout.splitlines()
+                                  if re.match(r"  (ok  |FAIL)  \d ", line)], ["ok"] * 5)
+                self.assertLessEqual(max(map(len, result.stdout.splitlines())), 100)
+                self.assertNotRegex(result.stdout, r"(?m) $")
+
+    def test_every_plant_is_caught_by_its_check(self):
+        for arguments, harmless in MODULES:
+            for plant in plants():
+                with self.subTest(arguments=arguments, plant=plant["name"]):
+                    result = gradus("check", "--json", "--plant", plant["name"], *arguments)
+                    if plant["name"] in harmless:
+                        self.expect(2, result, "it would be no mistake here")
+                        continue
+                    self.expect(1, result)
+                    document = json.loads(result.stdout)
+                    found = document["modules"][0]["checks"][plant["number"] - 1]
+                    self.assertIs(found["passed"], False)
+                    self.assertTrue(found["symptom"] and found["cause"] and found["text"])
+                    self.assertEqual(document["plant"], {**plant, "check": CHECKS[plant["number"] - 1], "caught": True})
+
+    def test_plants_are_caught_in_models_too(self):
+        path = self.folder / "run" / "weights.h5"
+        self.train("--steps", 20)
+        for plant in plants():
+            document = self.document("--plant", plant["name"], path, status=1)
+            self.assertTrue(document["plant"]["caught"], plant["name"])
+            self.assertNotIn("gradients", document)
+        self.expect(0, gradus("check", path), "gradients flow: all", stream="stdout")
+
+    def test_a_plant_is_explained_and_told(self):
+        result = self.expect(1, gradus("check", "--plant", "missing-scale"), "planted: missing-scale", "sqrt(D)",
+                             "FAIL  4 gradients flow: measured", "symptom   ", "cause     ",
+                             "attention is not sound: 1 of 5 checks failed",
+                             "missing-scale was caught by check 4, gradients flow", stream="stdout")
+        self.assertLessEqual(max(map(len, result.stdout.splitlines())), 100)
+
+    def test_the_list_of_plants(self):
+        text = self.expect(0, gradus("check", "--list-plants")).stdout
+        names = [plant["name"] for plant in plants()]
+        self.assertEqual(len(names), len(set(names)))
+        self.assertEqual(re.findall(r"(?m)^([a-z-]+): ", text), names)
+        self.assertLessEqual(max(map(len, text.splitlines())), 100)
+
+    def test_the_document_on_plants_is_complete(self):
+        """docs/checks.md has every plant, with what it is and the check that catches it."""
+        page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "checks.md").read_text()
+        rows = re.findall(r"(?m)^\| `([a-z-]+)` \| (.*?) \| (\d) \|", page)
+        self.assertEqual(rows, [(plant["name"], plant["summary"], str(plant["number"])) for plant in plants()])
+        self.assertEqual(re.findall(r"(?m)^### \d\. (.*)$", page), CHECKS)
+
+    def test_the_map_has_every_shape(self):
+        rows = self.document("--embed-dim", 12, "--num-heads", 3, "--vdim", 7, "--add-bias-kv", "--layout",
+                             "sequence_first")["modules"][0]["map"]
+        by = {(row["from"], row["by"]): row["to"] for row in rows}
+        for key, to in {
+                ("(L, B, 12)", "x q_proj_weight (12, 12) + bias (12)"): "(L, B, 12)",
+                ("(S, B, 7)", "x v_proj_weight (12, 7) + bias (12)"): "(S, B, 12)",
+                ("(S, B, 12)", "append bias_k, bias_v (1, 1, 12)"): "(S + 1, B, 12)",
+                ("(S + 1, B, 12)", "12 = 3 heads x 4"): "(B, 3, S + 1, 4)",
+                ("(B, 3, L, 4)", "query key^T / sqrt(4), masked"): "(B, 3, L, S + 1)",
+                ("(L, B, 12)", "x out_proj.weight (12, 12) + bias (12)"): "(L, B, 12)"}.items():
+            self.assertEqual(by.get(key), to, by)
+        alone = self.document("--layout", "unbatched", "--bias=0")["modules"][0]["map"]
+        self.assertIn(["(L, 64)", "x in_proj_weight[0:64] (64, 64)", "(L, 64)"],
+                      [[row["from"], row["by"], row["to"]] for row in alone])
+
+    def test_options_say_where_they_came_from(self):
+        config = self.folder / "config.json"
+        config.write_text('{"num_heads": 2}')
+        document = self.document("--embed-dim", 32, "--config", config)
+        rows = {row["option"]: row for row in document["modules"][0]["constraints"]}
+        self.assertTrue(all(row["holds"] for row in rows.values()))
+        for name, value, source in [("embed_dim", "32", "command line"), ("num_heads", "2", "config file"),
+                                    ("head size", "16", "derived"), ("scale", "0.25", "derived"),
+                                    ("layout", "batch_first", "default"), ("kdim", "32", "derived")]:
+            self.assertEqual((rows[name]["value"], rows[name]["from"]), (value, source))
+        self.assertEqual(rows["num_heads"]["rule"], "embed_dim % num_heads == 0: 32 = 2 x 16")
+
+    def test_a_constraint_that_does_not_hold_is_marked(self):
+        result = self.expect(1, gradus("check", "--num-heads", 5), "embed_dim 64 is not divisible by num_heads 5")
+        self.assertRegex(result.stdout, r"(?m)^ !num_heads +5 +command line +embed_dim % num_heads == 0: 64 % 5 = 4$")
+
+    def test_every_attention_of_a_model_is_checked(self):
+        self.train("--steps", 5, "--num-layers", 3)
+        document = self.document(self.folder / "run" / "weights.h5")
+        self.assertEqual([module["path"] for module in document["modules"]],
+                         [f"blocks.{i}.self_attn" for i in range(3)])
+        self.assertTrue(document["passed"] and document["gradients"]["passed"])
+        for module in document["modules"]:
+            self.assertEqual([check["name"] for check in module["checks"]], CHECKS)
+            self.assertEqual({row["from"] for row in module["constraints"]}, {"checkpoint", "derived"})
+        names = [row["name"] for row in document["gradients"]["parameters"]]
+        self.assertIn("blocks.2.self_attn.out_proj.weight", names)
+        heads = next(row["heads"] for row in document["gradients"]["parameters"] if "heads" in row)
+        self.assertEqual({part: len(numbers) for part, numbers in heads.items()}, {"query": 2, "key": 2, "value": 2})
 
 
 if __name__ == "__main__":

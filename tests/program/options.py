@@ -50,7 +50,15 @@ BAD = [
     (["sample", "--weights", "/nonexistent.h5"], FAILED, "/nonexistent.h5"),
     (["sample", "--top-k", "-1"], USAGE, "--top-k: -1 is not in"),
     (["sample", "--lr", "1"], USAGE, "unknown option --lr"),
-    (["check"], USAGE, "say what to learn"),
+    (["check", "--plant", "missing-scales"], USAGE, 'there is no mistake "missing-scales" (did you mean "missing-scale"?)'),
+    (["check", "--plant", "wrong-layout", "--layout", "unbatched"], USAGE, "it would be no mistake here: unbatched"),
+    (["check", "--layout", "batchfirst"], USAGE, '--layout: "batchfirst" is not one of batch_first|sequence_first|'),
+    (["check", "--kdim", "-1"], USAGE, "--kdim: -1 is not in [0,"),
+    (["check", "--task", "sort", "--kdim", "3"], USAGE, "--kdim: a model says that itself"),
+    (["check", "--task", "sort", "--text", "x"], USAGE, "--task and --text exclude each other"),
+    (["check", "a.h5", "b.h5"], USAGE, "name one checkpoint"),
+    (["check", "--dropout", "1"], USAGE, "--dropout: 1 is not in [0,1)"),
+    (["check", "--num-heads", "5", "--json"], FAILED, "embed_dim 64 is not divisible by num_heads 5"),
     (["check", "/nonexistent.h5"], FAILED, "/nonexistent.h5"),
     (["inspect"], USAGE, "name one FILE"),
     (["inspect", "/nonexistent.h5"], FAILED, "/nonexistent.h5"),
@@ -96,7 +104,7 @@ class Options(Case):
         self.expect(0, gradus("--help"), "train", "sample", "check", "inspect", stream="stdout")
         for command, words in {"train": ["--embed-dim N", "[64]", "--resume auto|never", "Optimizer", "Examples"],
                                "sample": ["--temperature X", "[0.8]"],
-                               "check": ["--weights FILE"], "inspect": ["FILE"]}.items():
+                               "check": ["--weights FILE", "--plant NAME", "--layout"], "inspect": ["FILE"]}.items():
             result = self.expect(0, gradus(command, "--help"), f"usage: gradus {command}", *words,
                                  stream="stdout")
             self.assertTrue(all(len(line) <= 120 for line in result.stdout.splitlines()))
