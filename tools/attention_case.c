@@ -109,24 +109,53 @@ static bool read_inputs(attention_case *c)
     return true;
 }
 
+grd_shape attention_case_scores(const attention_case *c)
+{
+    const grd_shape q = grd_tensor_shape(c->query), k = grd_tensor_shape(c->key);
+    if (c->module == SDPA_CASE)
+        return GRD_SHAPE(q.size[0], q.size[1], q.size[2], k.size[2]);
+    if (is_unbatched(c))
+        return GRD_SHAPE(c->o.num_heads, q.size[0], k.size[0]);
+    const int time = layout_named(c->o.layout) == GRD_BATCH_FIRST ? 1 : 0;
+    return GRD_SHAPE(q.size[1 - time], c->o.num_heads, q.size[time], k.size[time]);
+}
+
 /* A window that the attributes do not state has no limit. */
 static grd_maybe_int window(const attention_case *c, const char *name, int64_t value)
 {
     return (grd_maybe_int){ value, case_states(&c->o, name, c->module) };
 }
 
+static bool check_align(const attention_case *c)
+{
+    const grd_shape scores = attention_case_scores(c);
+    const int64_t queries = scores.size[scores.rank - 2], keys = scores.size[scores.rank - 1];
+    const grd_align align = c->mask.align;
+    if (align == GRD_ALIGN_UNSTATED && queries != keys)
+        return case_refuse(c->file,
+                           "attribute align is missing: %lld queries over %lld keys have no one "
+                           "diagonal (top_left is PyTorch's, bottom_right FlashAttention's)",
+                           (long long)queries, (long long)keys);
+    if (align == GRD_ALIGN_KEY_LENGTHS && !c->mask.key_lengths)
+        return case_refuse(c->file, "masks/key_lengths is missing: align is key_lengths");
+    return align == GRD_ALIGN_OFFSET || !c->mask.offset ||
+           case_refuse(c->file, "offset is %lld, but align is not offset",
+                       (long long)c->mask.offset);
+}
+
 /* Where the diagonal lies means nothing without causal or a window. */
-static void read_band(attention_case *c)
+static bool read_band(attention_case *c)
 {
     const options *o = &c->o;
     grd_mask *mask = &c->mask;
     mask->causal = o->causal == 1;
     mask->window_left = window(c, "window-left", o->window_left);
     mask->window_right = window(c, "window-right", o->window_right);
-    if (mask->causal || mask->window_left.set || mask->window_right.set) {
-        mask->align = align_named(o->align);
-        mask->offset = o->offset;
-    }
+    if (!mask->causal && !mask->window_left.set && !mask->window_right.set)
+        return true;
+    mask->align = align_named(o->align);
+    mask->offset = o->offset;
+    return check_align(c);
 }
 
 static bool read_mask(attention_case *c)
@@ -139,8 +168,7 @@ static bool read_mask(attention_case *c)
         .key_ignore = read_array(c, "masks/key_ignore", TRUTHS, 1 + samples),
         .key_lengths = read_array(c, "masks/key_lengths", INTEGERS, 1),
     };
-    read_band(c);
-    return !grdi_latched();
+    return !grdi_latched() && read_band(c);
 }
 
 /* ---- The module ---- */
@@ -245,17 +273,6 @@ int complain_of_case(const char *path)
     complain("%s: %s", path, grd_error_message());
     grd_error_take();
     return EXIT_FAILED;
-}
-
-grd_shape attention_case_scores(const attention_case *c)
-{
-    const grd_shape q = grd_tensor_shape(c->query), k = grd_tensor_shape(c->key);
-    if (c->module == SDPA_CASE)
-        return GRD_SHAPE(q.size[0], q.size[1], q.size[2], k.size[2]);
-    if (is_unbatched(c))
-        return GRD_SHAPE(c->o.num_heads, q.size[0], k.size[0]);
-    const int time = layout_named(c->o.layout) == GRD_BATCH_FIRST ? 1 : 0;
-    return GRD_SHAPE(q.size[1 - time], c->o.num_heads, q.size[time], k.size[time]);
 }
 
 /* ---- Computing ---- */

@@ -13,6 +13,21 @@ static bool is_given(const options *o, const char *name)
     return case_states(o, name, ATTENTION_MASK);
 }
 
+/* In the words of the command line. */
+static bool check_align(const options *o)
+{
+    const bool band = o->causal == 1 || is_given(o, "window-left") || is_given(o, "window-right");
+    if (band && !o->align && is_given(o, "keys") && o->keys != o->queries)
+        return complain("%" PRId64 " queries over %" PRId64
+                        " keys have no one diagonal: say --align top_left (as PyTorch), "
+                        "bottom_right (as FlashAttention), key_lengths or offset",
+                        o->queries, o->keys);
+    if (o->align && strcmp(o->align, "key_lengths") == 0 && !is_given(o, "key-length"))
+        return complain("--align key_lengths needs --key-length");
+    return !is_given(o, "offset") || (o->align && strcmp(o->align, "offset") == 0) ||
+           complain("--offset needs --align offset");
+}
+
 /* What a case states is not stated here too, and what belongs to a case needs one. */
 static bool check_options(const options *o)
 {
@@ -28,8 +43,9 @@ static bool check_options(const options *o)
     for (size_t i = 0; i < sizeof of_cases / sizeof of_cases[0]; i++)
         if (!has_case && is_given(o, of_cases[i]))
             return complain("--%s chooses from a case: name a CASE.h5", of_cases[i]);
-    return has_case || is_given(o, "queries") ||
-           complain("say how many: --queries L [--keys S], or name a CASE.h5");
+    if (!has_case && !is_given(o, "queries"))
+        return complain("say how many: --queries L [--keys S], or name a CASE.h5");
+    return has_case || check_align(o);
 }
 
 /* (L, S), of the command line. NULL: latched. */

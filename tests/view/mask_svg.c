@@ -1,4 +1,6 @@
 #define _POSIX_C_SOURCE 200809L /* open_memstream */
+#include "tests/counter.h"
+
 #include <criterion/criterion.h>
 #include <gradus/gradus.h>
 #include <stdlib.h>
@@ -113,4 +115,27 @@ Test(mask_svg, bad_input_is_named)
     grd_mask_svg(full, mask, NULL);
     expect_error(GRD_ERROR_IO, "cannot be written");
     fclose(full);
+}
+
+Test(mask_svg_memory, runs_out_at_every_allocation)
+{
+    counter memory = { 0 };
+    count_with(&memory, true);
+    begin();
+    const grd_tensor *mask = grd_transpose(causal(3, 3), 0, 1);
+    FILE *out = fopen("/dev/null", "w");
+    const long live = memory.live;
+    long n = 0;
+    for (grd_status status = GRD_ERROR_MEMORY; status != GRD_OK;) {
+        memory.asked = 0;
+        memory.fail_at = ++n;
+        status = grd_mask_svg(out, mask, "title");
+        memory.fail_at = 0;
+        cr_assert_eq(memory.live, live, "allocation %ld", n);
+        cr_assert_eq(grd_error_take(), status);
+        cr_assert(status == GRD_OK || status == GRD_ERROR_MEMORY, "%s", grd_error_message());
+    }
+    cr_assert_gt(n, 1);
+    fclose(out);
+    end();
 }
