@@ -147,11 +147,13 @@ static grd_attention_report run(grdi_probe *p, modes *before)
     grdi_scope_open(&scope);
     scope.modes.no_grad = false;
     scope.modes.strict_kernels = false;
+    const int64_t masked_rows = grdi_self.masked_rows;
     take_parameter_kind(p, &scope);
     note_modes(before, p->module);
     grd_module_eval(p->module);
     const grd_attention_report report = run_all(p);
     put_back_modes(before);
+    grdi_self.masked_rows = masked_rows; /* these were meant */
     grdi_scope_close(&scope);
     return report;
 }

@@ -126,5 +126,5 @@ void grdi_check_kernel(grdi_probe *p, grd_attention_check *check)
         snprintf(check->text, sizeof check->text, "flash in %d of %d calls; in the others: %s",
                  t.flash, t.calls, t.reason);
     else
-        snprintf(check->text, sizeof check->text, "composed, with a reason: %s", t.reason);
+        snprintf(check->text, sizeof check->text, "a slower kernel, with a reason: %s", t.reason);
 }

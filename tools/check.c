@@ -35,6 +35,8 @@ static void check_one(work *w, const char *path, grd_module *module)
     const grd_mha_options *made = grdi_mha_options("check", module);
     const char *why =
         made && w->planted && w->planted->harmless ? w->planted->harmless(made) : NULL;
+    if (w->harmless)
+        return; /* it was said */
     if (why) {
         complain("--plant %s: it would be no mistake here: %s", w->planted->name, why);
         w->harmless = true;
@@ -142,6 +144,18 @@ static json_t *check_model(work *w, const char *path)
     return w->planted ? NULL : check_flow(model, batch_for(o, made), made->num_heads);
 }
 
+static bool all_hold(const json_t *constraints)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(constraints, i, row)
+    {
+        if (!json_is_true(json_object_get(row, "holds")))
+            return false;
+    }
+    return true;
+}
+
 static void check_alone(work *w)
 {
     const grd_mha_options options = wanted(w->o);
@@ -150,11 +164,10 @@ static void check_alone(work *w)
         check_one(w, "", module);
         return;
     }
-    if (w->o->json != 1) {
-        json_t *constraints = check_constraints(&options, &w->from);
+    json_t *constraints = check_constraints(&options, &w->from);
+    if (w->o->json != 1 && !all_hold(constraints))
         print_constraints(constraints);
-        json_decref(constraints);
-    }
+    json_decref(constraints);
 }
 
 static int check(options *o, const char *path, const plant *planted)

@@ -93,7 +93,7 @@ static void print_map(const json_t *map)
                                       { "from", "", "  " },
                                       { "by", "", "  " },
                                       { "to", "", " -> " } };
-    printf("\ncomponent map\n");
+    printf("component map\n");
     print_table(map, columns, 5, false);
 }
 
@@ -103,7 +103,7 @@ void print_constraints(const json_t *constraints)
                                       { "value", "value", "  " },
                                       { "from", "from", "  " },
                                       { "rule", "constraint", "  " } };
-    printf("\nconstraints\n");
+    printf("constraints\n");
     print_table(constraints, columns, 4, true);
 }
 
@@ -146,6 +146,7 @@ static void print_module(const json_t *module, const json_t *first)
         putchar('\n');
     } else {
         print_map(json_object_get(module, "map"));
+        putchar('\n');
         print_constraints(json_object_get(module, "constraints"));
     }
     printf("\nfive checks\n");
@@ -264,6 +265,7 @@ void print_check(const json_t *document)
     if (planted) {
         printf("planted: ");
         print_lesson(plant_named(string_of(planted, "name")));
+        putchar('\n');
     }
     json_array_foreach(modules, i, module)
     {

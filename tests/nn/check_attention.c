@@ -120,6 +120,12 @@ Test(check_attention, a_module_is_left_as_it_was)
     }
 }
 
+Test(check_attention, rows_that_the_checks_mask_are_not_counted)
+{
+    expect_sound(grd_check_mha(module_of(&plain)));
+    cr_assert_eq(grd_masked_rows(scope), 0);
+}
+
 Test(check_attention, modes_of_the_scope_around_do_not_matter)
 {
     grd_module *m = module_of(&(grd_mha_options){
@@ -353,7 +359,7 @@ Test(check_attention, a_named_reason_passes_for_a_kernel)
     flawed user = { .module = module_of(&plain) };
     const grd_attention_report r = grd_check_attention(user.module, &plain, says_why, &user);
     expect_sound(r);
-    cr_assert_str_eq(r.checks[KERNEL].text, "composed, with a reason: mine is for plots");
+    cr_assert_str_eq(r.checks[KERNEL].text, "a slower kernel, with a reason: mine is for plots");
 }
 
 /* ---- Modules that are not what is claimed ---- */

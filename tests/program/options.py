@@ -58,6 +58,7 @@ BAD = [
     (["check", "--task", "sort", "--text", "x"], USAGE, "--task and --text exclude each other"),
     (["check", "a.h5", "b.h5"], USAGE, "name one checkpoint"),
     (["check", "--dropout", "1"], USAGE, "--dropout: 1 is not in [0,1)"),
+    (["check", "--device", "cuda"], FAILED, "cuda"),
     (["check", "--num-heads", "5", "--json"], FAILED, "embed_dim 64 is not divisible by num_heads 5"),
     (["check", "/nonexistent.h5"], FAILED, "/nonexistent.h5"),
     (["inspect"], USAGE, "name one FILE"),
