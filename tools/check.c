@@ -200,7 +200,8 @@ static int take_over(options *o, const char *path)
     for (size_t i = 0; status == 0 && i < num_options(); i++) {
         char text[64];
         const option *row = option_at(i);
-        if ((row->commands & CHECK) && row->change != LOCAL && o->source[i] == FROM_TABLE &&
+        if ((row->commands & CHECK) && (row->commands & TRAIN) && row->change != LOCAL &&
+            o->source[i] == FROM_TABLE &&
             !set_option(o, row, option_text(&trained, row, text), FROM_CHECKPOINT, row->name))
             status = EXIT_FAILED;
     }

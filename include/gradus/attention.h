@@ -354,8 +354,7 @@ GRD_NEW grd_tensor *grd_generate(grd_module *model, const grd_tensor *prompt, in
  * 1. dimensions:       output and weights have the shapes that the layout and options promise, and
  *                      samples, queries and the order of keys do not reach where they must not
  * 2. rows sum to 1:    of the weights before dropout; of a row that sees no key, to 0
- * 3. masked is zero:   hidden keys have weight 0; times 10 they change no bit, and NaN in them
- *                      reaches nothing
+ * 3. masked is zero:   hidden keys have weight 0, and changing them, be it to NaN, changes no bit
  * 4. gradients flow:   to every projection and every head's slice of each, as attention's
  * definition in f64 has them; no two projections or heads hold the same numbers
  * 5. fast kernel:      the kernel that keeps no weights is chosen, or strict fails with a reason;
