@@ -38,6 +38,7 @@ static const struct {
     { "grd_gradcheck_report", sizeof(grd_gradcheck_report) },
     { "grd_group", sizeof(grd_group) },
     { "grd_in_projection", sizeof(grd_in_projection) },
+    { "grd_kernel_choice", sizeof(grd_kernel_choice) },
     { "grd_linear_options", sizeof(grd_linear_options) },
     { "grd_list", sizeof(grd_list) },
     { "grd_mask", sizeof(grd_mask) },
