@@ -104,13 +104,33 @@ static grd_attention compute(const grouped_call *g)
     };
 }
 
+/* ---- Narrow types ---- */
+
+/* Scores of f16 overflow where their softmax does not: what lies between is f32. */
+static const grd_tensor *widened(const grd_tensor *x)
+{
+    const bool narrow = x && (x->array.dtype == GRD_F16 || x->array.dtype == GRD_BF16);
+    return narrow ? grd_cast(x, GRD_F32) : x;
+}
+
+static grd_tensor *narrowed(grd_tensor *x, const grd_tensor *query)
+{
+    return x && x->array.dtype != query->array.dtype ? grd_cast(x, query->array.dtype) : x;
+}
+
 grd_attention grdi_sdpa_composed(const grdi_sdpa_call *call)
 {
     grouped_call g = { .call = call,
-                       .query = call->query,
-                       .key = call->key,
-                       .value = call->value,
+                       .query = widened(call->query),
+                       .key = widened(call->key),
+                       .value = widened(call->value),
                        .keep = grdi_keep_of(&call->visible, grdi_device(call->query)),
-                       .additive = call->visible.additive };
-    return !grdi_latched() && group_heads(&g) ? compute(&g) : (grd_attention){ 0 };
+                       .additive = widened(call->visible.additive) };
+    if (grdi_latched() || !group_heads(&g))
+        return (grd_attention){ 0 };
+    grd_attention a = compute(&g);
+    a.output = narrowed(a.output, call->query);
+    a.weights = narrowed(a.weights, call->query);
+    a.dropped_weights = narrowed(a.dropped_weights, call->query);
+    return a;
 }

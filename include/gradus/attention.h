@@ -63,7 +63,7 @@ typedef struct grd_attention {
      * counts appended keys too. Differentiable, as all results are. */
     grd_tensor *weights;
     grd_tensor *dropped_weights; /* after dropout; averaged if `weights` is, else per head */
-    grd_tensor *logsumexp;       /* (B, H, L) of the scores; -inf where no key is seen */
+    grd_tensor *logsumexp; /* (B, H, L) of the scores; -inf where no key is seen; at least f32 */
 } grd_attention;
 
 /* ---- The four parts ---- */

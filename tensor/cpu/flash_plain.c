@@ -210,9 +210,12 @@ static void backward_of(const head *h, const gradients *g, int64_t i)
     const double *output = row(of->output, g->output, i, h->value_size, h->value_row);
     const double *doutput = row(of->doutput, g->doutput, i, h->value_size, h->other_row);
     const double delta = dot(h->value_size, output, doutput);
-    for (int64_t j = 0; j < h->pairs.end; j++)
-        if (grdi_sees(&h->pairs, i, j))
-            add_pair(h, g, i, j, exp(h->scores[j] - logsumexp), delta, doutput);
+    for (int64_t j = 0; j < h->pairs.end; j++) {
+        if (!grdi_sees(&h->pairs, i, j))
+            continue;
+        const double power = h->scores[j] - logsumexp; /* above 0 only by rounding */
+        add_pair(h, g, i, j, power > 0 ? 1 : exp(power), delta, doutput);
+    }
 }
 
 grd_status grdi_flash_backward_plain(const grdi_flash *how, const grdi_flash_gradient *gradient,

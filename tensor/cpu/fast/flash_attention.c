@@ -404,7 +404,8 @@ typedef struct pairs {
     float kept[BACK_KEYS * BACK_QUERIES] __attribute__((aligned(64)));
 } pairs;
 
-/* weights = 2^(scores - logsumexp); dscores = scale weights (dweights - delta), in its place. */
+/* weights = 2^(scores - logsumexp); dscores = scale weights (dweights - delta), in its place. No
+ * weight is above 1, whatever is left of a log-sum-exp of large scores by rounding. */
 static void weigh(const block *b, const query_side *side, pairs *p)
 {
     const vec factor = all(b->head->scale);
@@ -412,7 +413,8 @@ static void weigh(const block *b, const query_side *side, pairs *p)
         for (int64_t i = 0; i < BACK_QUERIES; i += LANES) {
             float *score = p->weights + j * BACK_QUERIES + i;
             float *dweight = p->dscores + j * BACK_QUERIES + i;
-            const vec weight = exp2_negative(load(score) - load(side->logsumexp + i));
+            const vec power = load(score) - load(side->logsumexp + i);
+            const vec weight = exp2_negative(min(all(0), power)); /* a NaN stays */
             store(score, weight);
             store(dweight, weight * factor * (load(dweight) - load(side->delta + i)));
         }
