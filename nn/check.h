@@ -80,6 +80,6 @@ typedef struct grdi_reference {
 /* False with a failed check, or an error latched, if the module lacks what the claims promise. */
 bool grdi_reference_open(grdi_reference *r, const grdi_probe *p, grd_attention_check *check);
 grd_tensor *grdi_reference_output(const grdi_reference *r, const grdi_probe *p,
-                                  const grdi_inputs *inputs);
+                                  const grdi_inputs *inputs, double *largest_score);
 
 #endif

@@ -132,7 +132,7 @@ static const grd_tensor *heads_of(const grdi_probe *p, const grd_tensor *x)
 }
 
 grd_tensor *grdi_reference_output(const grdi_reference *r, const grdi_probe *p,
-                                  const grdi_inputs *inputs)
+                                  const grdi_inputs *inputs, double *largest_score)
 {
     const int64_t width = p->claims.embed_dim;
     const double scale = 1 / sqrt((double)(width / p->claims.num_heads));
@@ -142,6 +142,7 @@ grd_tensor *grdi_reference_output(const grdi_reference *r, const grdi_probe *p,
     const grd_tensor *value =
         heads_of(p, appended(p, project(r, inputs->x[2], 2, width), r->parameters[BIAS_V].leaf));
     const grd_tensor *scores = grd_mul_scalar(grd_matmul(query, grd_transpose(key, 2, 3)), scale);
+    *largest_score = grdi_largest(scores, NULL);
     const grd_tensor *mixed = grd_matmul(grd_softmax(scores, 3), value);
     const grd_tensor *merged = grd_reshape(
         grd_transpose(mixed, 1, 2), GRD_SHAPE(inputs->sizes.batch, inputs->sizes.queries, width));

@@ -77,6 +77,20 @@ Test(check_attention, separate_weights_and_narrow_types_are_sound)
     }
 }
 
+Test(check_attention, size_of_parameters_does_not_matter)
+{
+    for (double factor = 0.01; factor < 200; factor *= 10)
+        for (int i = 0; i < 96; i += 13) {
+            const grd_mha_options o = options_at(i);
+            grd_module *m = module_of(&o);
+            grd_scope *inner = grd_scope_begin_no_grad();
+            for (int64_t j = 0; j < grd_module_num_parameters(m); j++)
+                grd_mul_scalar_(grd_module_parameter_at(m, j).tensor, factor);
+            grd_scope_end(inner);
+            expect_sound(grd_check_mha(m));
+        }
+}
+
 Test(check_attention, the_fast_kernel_is_seen_where_it_runs)
 {
     const grd_attention_report r = grd_check_mha(module_of(&plain));

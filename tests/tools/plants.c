@@ -52,7 +52,8 @@ static const struct {
     { "shared-initial-values", "hold the same numbers", true },
 };
 
-/* Parameters times `factor`: 0.1 makes them as small as a transformer's. */
+/* Parameters times `factor`: 0.1 makes them as small as a new transformer's, 10 larger than a
+ * trained one's. */
 static grd_module *module_of(const grd_mha_options *options, double factor)
 {
     grd_module *module = grd_mha_create(grd_rng_create(5), options);
@@ -122,6 +123,11 @@ Test(plants, are_caught_in_f64)
 Test(plants, are_caught_among_small_numbers)
 {
     run_all(GRD_F32, 0.1);
+}
+
+Test(plants, are_caught_where_softmax_saturates)
+{
+    run_all(GRD_F32, 10);
 }
 
 Test(plants, cut_off_just_what_they_say)
