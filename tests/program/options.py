@@ -53,7 +53,7 @@ BAD = [
     (["check", "--plant", "missing-scales"], USAGE, 'there is no mistake "missing-scales" (did you mean "missing-scale"?)'),
     (["check", "--plant", "wrong-layout", "--layout", "unbatched"], USAGE, "it would be no mistake here: unbatched"),
     (["check", "--layout", "batchfirst"], USAGE, '--layout: "batchfirst" is not one of batch_first|sequence_first|'),
-    (["check", "--kdim", "-1"], USAGE, "--kdim: -1 is not in [1,"),
+    (["check", "--kdim", "-1"], USAGE, "--kdim: -1 is not in [0,"),
     (["check", "--task", "sort", "--kdim", "3"], USAGE, "--kdim: a model says that itself"),
     (["check", "--task", "sort", "--text", "x"], USAGE, "--task and --text exclude each other"),
     (["check", "a.h5", "b.h5"], USAGE, "name one checkpoint"),
