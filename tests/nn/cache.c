@@ -132,14 +132,14 @@ static void check_options(grd_mha_options o, grd_mask (*mask_of)(void))
 Test(cache, steps_are_the_whole_in_every_layout)
 {
     for (int layout = GRD_BATCH_FIRST; layout <= GRD_UNBATCHED; layout++)
-        check_options(options_of(layout), NULL);
+        check_options(options_of((grd_layout)layout), NULL);
 }
 
 Test(cache, steps_are_the_whole_with_every_option)
 {
     for (int variant = 1; variant < 16; variant++)
         for (int layout = GRD_BATCH_FIRST; layout <= GRD_UNBATCHED; layout++) {
-            grd_mha_options o = options_of(layout);
+            grd_mha_options o = options_of((grd_layout)layout);
             o.add_bias_kv = variant & 1;
             o.add_zero_attn = variant & 2;
             o.kdim = variant & 4 ? 5 : 0;
