@@ -12,4 +12,8 @@ typedef struct counter {
 /* Makes it the library's allocator; uncached: every block is asked for and given back. */
 void count_with(counter *c, bool uncached);
 
+/* Runs the program, which must ask for more than `least` blocks, once with each of its allocations
+ * failing: each time it must say GRD_ERROR_MEMORY and leave nothing behind. */
+void fail_at_every_allocation(grd_status (*program)(void), long least);
+
 #endif

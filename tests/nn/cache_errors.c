@@ -380,18 +380,7 @@ static grd_status whole_program(void)
 
 Test(cache_memory, running_out_anywhere_leaves_the_length_and_leaks_nothing)
 {
-    counter c = { 0 };
-    count_with(&c, true);
-    cr_assert_eq(whole_program(), GRD_OK, "%s", grd_error_message());
-    const long needed = c.asked;
-    cr_assert_gt(needed, 200);
-    for (long n = 1; n <= needed; n++) {
-        c = (counter){ .fail_at = n };
-        cr_assert_eq(whole_program(), GRD_ERROR_MEMORY, "allocation %ld: %s", n,
-                     grd_error_message());
-        grd_error_take();
-        cr_assert_eq(c.live, 0, "allocation %ld: %ld blocks leaked", n, c.live);
-    }
+    fail_at_every_allocation(whole_program, 200);
 }
 
 /* After memory came back, a pass that failed is repeated to the same bits. */

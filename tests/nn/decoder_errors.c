@@ -402,18 +402,7 @@ static grd_status whole_program(void)
 
 Test(decoder_memory, running_out_anywhere_is_an_error_and_leaks_nothing)
 {
-    counter c = { 0 };
-    count_with(&c, true);
-    cr_assert_eq(whole_program(), GRD_OK, "%s", grd_error_message());
-    const long needed = c.asked;
-    cr_assert_gt(needed, 1000);
-    for (long n = 1; n <= needed; n++) {
-        c = (counter){ .fail_at = n };
-        cr_assert_eq(whole_program(), GRD_ERROR_MEMORY, "allocation %ld: %s", n,
-                     grd_error_message());
-        grd_error_take();
-        cr_assert_eq(c.live, 0, "allocation %ld: %ld blocks leaked", n, c.live);
-    }
+    fail_at_every_allocation(whole_program, 1000);
 }
 
 /* A call that records nothing leaves its results behind and nothing else, and a failed one none. */

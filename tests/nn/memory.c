@@ -69,20 +69,7 @@ static grd_status whole_program(void)
 
 Test(nn_memory, training_fails_cleanly_at_every_allocation)
 {
-    counter c = { 0 };
-    count_with(&c, true);
-    cr_assert_eq(whole_program(), GRD_OK, "%s", grd_error_message());
-    const long needed = c.asked;
-    cr_assert_gt(needed, 200);
-    for (long n = 1; n <= needed; n++) {
-        c = (counter){ .fail_at = n };
-        cr_assert_eq(whole_program(), GRD_ERROR_MEMORY, "allocation %ld: %s", n,
-                     grd_error_message());
-        cr_assert_eq(grd_error_take(), GRD_ERROR_MEMORY);
-        cr_assert_eq(c.live, 0, "allocation %ld: %ld blocks leaked", n, c.live);
-    }
-    c.fail_at = 0;
-    cr_assert_eq(whole_program(), GRD_OK);
+    fail_at_every_allocation(whole_program, 200);
 }
 
 Test(nn_memory, a_failed_step_leaves_what_can_go_on)

@@ -414,17 +414,7 @@ static grd_status whole_program(void)
 
 Test(attention_memory, running_out_anywhere_is_an_error_and_leaks_nothing)
 {
-    counter c = { 0 };
-    count_with(&c, true);
-    cr_assert_eq(whole_program(), GRD_OK, "%s", grd_error_message());
-    const long needed = c.asked;
-    for (long n = 1; n <= needed; n++) {
-        c = (counter){ .fail_at = n };
-        cr_assert_eq(whole_program(), GRD_ERROR_MEMORY, "allocation %ld: %s", n,
-                     grd_error_message());
-        grd_error_take();
-        cr_assert_eq(c.live, 0, "allocation %ld: %ld blocks leaked", n, c.live);
-    }
+    fail_at_every_allocation(whole_program, 100);
 }
 
 Test(mha, a_transformer_trains_on_another_device)

@@ -243,7 +243,7 @@ Test(sdpa_packed, bad_input_is_named)
 
 /* ---- Memory ---- */
 
-static grd_status whole_program(bool strict)
+static grd_status run_packed(bool strict)
 {
     grd_scope *own = grd_scope_begin();
     const grd_tensor *x = grd_require_grad(grd_ones(GRD_SHAPE(6, 2, 3)));
@@ -252,21 +252,18 @@ static grd_status whole_program(bool strict)
     return grd_scope_end(own);
 }
 
+static grd_status run_flash(void)
+{
+    return run_packed(true);
+}
+
+static grd_status run_composed(void)
+{
+    return run_packed(false);
+}
+
 Test(sdpa_packed_memory, fails_cleanly_at_every_allocation)
 {
-    counter c = { 0 };
-    count_with(&c, true);
-    for (int strict = 0; strict < 2; strict++) {
-        c = (counter){ 0 };
-        cr_assert_eq(whole_program(strict), GRD_OK, "%s", grd_error_message());
-        const long needed = c.asked;
-        cr_assert_gt(needed, 10);
-        for (long n = 1; n <= needed; n++) {
-            c = (counter){ .fail_at = n };
-            cr_assert_eq(whole_program(strict), GRD_ERROR_MEMORY, "allocation %ld: %s", n,
-                         grd_error_message());
-            cr_assert_eq(grd_error_take(), GRD_ERROR_MEMORY);
-            cr_assert_eq(c.live, 0, "allocation %ld: %ld blocks leaked", n, c.live);
-        }
-    }
+    fail_at_every_allocation(run_flash, 10);
+    fail_at_every_allocation(run_composed, 10);
 }
