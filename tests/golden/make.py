@@ -6,6 +6,7 @@ attention.h5 holds small random calculations, a group each, as case files state 
 wherever it can say the same (`confirmed`); the two must agree. transformer.h5 holds whole models.
 Needs PyTorch, NumPy and h5py; the same versions and seed give the same files."""
 
+import itertools
 import math
 import sys
 
@@ -71,41 +72,52 @@ def random(*shape):
     return torch.randn(*shape)
 
 
-def fill_masks(case, rng, batch, heads, queries, keys):
-    """Some masks, of any broadcastable shape; some rows, samples and heads see nothing."""
-    masks = {}
+MASKS = ("additive", "attend", "ignore", "key_ignore", "key_lengths")
+ALIGNS = ("top_left", "bottom_right", "key_lengths", "offset")
+LIKELY = {"additive": 0.35, "attend": 0.25, "ignore": 0.25, "key_ignore": 0.25,
+          "key_lengths": 0.25}
+
+
+def additive_mask(rng, shape):
+    mask = random(*shape)
+    if rng.random() < 0.4:
+        mask[torch.rand(shape) < 0.25] = NEVER
+    return mask.requires_grad_()
+
+
+def fill_masks(case, rng, scores, names=None):
+    """These masks, or some, of any shape that broadcasts to the scores (B, H, L, S); some rows,
+    samples and heads see nothing."""
+    batch, keys = scores[0], scores[3]
+    if names is None:
+        names = [name for name in MASKS if rng.random() < LIKELY[name]]
 
     def stretch():
-        return [n if rng.random() < 0.6 else 1 for n in (batch, heads, queries, keys)]
+        return [n if rng.random() < 0.6 else 1 for n in scores]
 
-    if rng.random() < 0.35:
-        masks["additive"] = random(*stretch())
-        if rng.random() < 0.4:
-            masks["additive"][torch.rand(masks["additive"].shape) < 0.25] = NEVER
-        masks["additive"].requires_grad_()
-    if rng.random() < 0.25:
-        masks["attend"] = torch.rand(*stretch()) < 0.7
-    if rng.random() < 0.25:
-        masks["ignore"] = torch.rand(*stretch()) < 0.3
-    if rng.random() < 0.25:
-        masks["key_ignore"] = torch.rand(batch, keys) < 0.3
-    if rng.random() < 0.25 or case.get("align") == "key_lengths":
-        masks["key_lengths"] = torch.from_numpy(rng.integers(0, keys + 1, batch))
-    return masks
+    make = {"additive": lambda: additive_mask(rng, stretch()),
+            "attend": lambda: torch.rand(*stretch()) < 0.7,
+            "ignore": lambda: torch.rand(*stretch()) < 0.3,
+            "key_ignore": lambda: torch.rand(batch, keys) < 0.3,
+            "key_lengths": lambda: torch.from_numpy(rng.integers(0, keys + 1, batch))}
+    return {name: make[name]() for name in MASKS
+            if name in names or (name == "key_lengths" and case.get("align") == name)}
 
 
-def fill_band(case, rng, queries, keys):
-    if rng.random() < 0.4:
+def fill_band(case, rng, queries, keys, plan=None):
+    """This band (causal, left, right, align), or some."""
+    if plan is None:
+        plan = (rng.random() < 0.4, rng.random() < 0.25, rng.random() < 0.25,
+                ALIGNS[rng.integers(4)] if queries != keys or rng.random() < 0.4 else None)
+    causal, left, right, align = plan
+    if causal:
         case["causal"] = 1
-    for side in ("window_left", "window_right"):
-        if rng.random() < 0.25:
-            case[side] = int(rng.integers(0, max(queries, keys)))
-    if any(name in case for name in ("causal", "window_left", "window_right")):
-        if queries != keys or rng.random() < 0.4:
-            names = ["top_left", "bottom_right", "key_lengths", "offset"]
-            case["align"] = names[rng.integers(4)]
-        if case.get("align") == "offset":
-            case["offset"] = int(rng.integers(-queries, keys + 1))
+    for side in ("window_left",) * left + ("window_right",) * right:
+        case[side] = int(rng.integers(0, max(queries, keys, 1)))
+    if align and (causal or left or right):
+        case["align"] = align
+    if case.get("align") == "offset":
+        case["offset"] = int(rng.integers(-queries, keys + 1))
 
 
 def merged(seen, additive, shape):
@@ -129,17 +141,51 @@ def same_gradients(a, b):
     return all(close(a[name], b[name]) for name in a)
 
 
-def sdpa_case(rng):
-    batch, kv_heads = int(rng.integers(1, 3)), int(rng.integers(1, 4))
+def sdpa_in_torch(case, masks, inputs, scores, seen):
+    """What PyTorch says: each way to say the case in its own words. It has no softcap."""
+    heads, queries, keys = scores[1:]
+    scale, grouped = case.get("scale"), heads != inputs["key"].shape[1]
+    band = {name for name in ("causal", "window_left", "window_right") if name in case}
+    additive = masks.get("additive")
+    q, k, v = inputs.values()
+    if case.get("softcap"):
+        return
+    options = {"scale": scale, "enable_gqa": grouped}
+    yield F.scaled_dot_product_attention(q, k, v, merged(seen, additive, scores), **options)
+    if not band and set(masks) == {"attend"}:
+        yield F.scaled_dot_product_attention(q, k, v, masks["attend"].expand(scores), **options)
+    if not band and set(masks) == {"additive"}:
+        yield F.scaled_dot_product_attention(q, k, v, additive.expand(scores), **options)
+    if band == {"causal"} and not masks and case.get("align", "top_left") == "top_left":
+        yield F.scaled_dot_product_attention(q, k, v, is_causal=True, **options)
+
+
+def length(rng, large):
+    return int(rng.integers(1, 41 if large else 8))
+
+
+def sdpa_sizes(rng, large):
+    """The scores' (B, H, L, S), heads of keys, and sizes of heads."""
+    kv_heads = int(rng.integers(1, 4))
     heads = kv_heads * int(rng.choice([1, 1, 2, 3]))
-    queries = int(rng.integers(1, 8))
-    keys = queries if rng.random() < 0.5 else int(rng.integers(1, 8))
+    large = large and rng.random() < 0.3
+    queries = length(rng, large)
+    keys = queries if rng.random() < 0.5 else length(rng, large)
     if rng.random() < 0.06:
         queries, keys = 9, 17
-    size, value_size = (int(n) for n in rng.integers(1, 6, 2))
+    size, value_size = (int(n) for n in rng.integers(1, 34 if large else 6, 2))
+    return (int(rng.integers(1, 3)), heads, queries, keys), kv_heads, size, value_size
+
+
+def sdpa_case(rng, plan=None, large=False):
+    """A random case; plan states `masks`, `band`, or `scores` where it should not be random."""
+    plan = plan or {}
+    scores, kv_heads, size, value_size = sdpa_sizes(rng, large)
+    scores = plan.get("scores", scores)
+    batch, heads, queries, keys = scores
     case = {"module": "scaled_dot_product_attention", "need_weights": 1,
             "average_weights": int(rng.integers(2))}
-    fill_band(case, rng, queries, keys)
+    fill_band(case, rng, queries, keys, plan.get("band"))
     if rng.random() < 0.4:
         case["scale"] = float(rng.choice([0.3, -0.7, 2.5]))
     if rng.random() < 0.2:
@@ -147,7 +193,7 @@ def sdpa_case(rng):
     inputs = {"query": random(batch, heads, queries, size).requires_grad_(),
               "key": random(batch, kv_heads, keys, size).requires_grad_(),
               "value": random(batch, kv_heads, keys, value_size).requires_grad_()}
-    masks = fill_masks(case, rng, batch, heads, queries, keys)
+    masks = fill_masks(case, rng, scores, plan.get("masks"))
     seen = visible(case, masks, batch, queries, keys)
     scale = case.get("scale", 1 / math.sqrt(size))
     additive = masks.get("additive")
@@ -156,10 +202,7 @@ def sdpa_case(rng):
     leaves = dict(inputs) | ({"additive": additive} if additive is not None else {})
     grads = gradients(output, grad_output, leaves)
     confirmed = 0
-    if not case.get("softcap"):
-        mask = merged(seen, additive, (batch, heads, queries, keys))
-        theirs = F.scaled_dot_product_attention(*inputs.values(), mask, scale=scale,
-                                                enable_gqa=heads != kv_heads)
+    for theirs in sdpa_in_torch(case, masks, inputs, scores, seen):
         assert close(output, theirs)
         assert same_gradients(grads, gradients(theirs, grad_output, leaves))
         confirmed = 1
@@ -168,17 +211,21 @@ def sdpa_case(rng):
     return case, {"inputs": inputs, "masks": masks, "grad_output": grad_output}, truth, confirmed
 
 
-def mha_options(rng):
+def mha_options(rng, options):
+    """These options, the others random; `sizes` says which of kdim and vdim are embed_dim."""
     heads = int(rng.choice([1, 2, 3]))
     width = heads * int(rng.integers(1, 4))
-    own = rng.random() < 0.4
-    return {"module": "multihead_attention", "embed_dim": width, "num_heads": heads,
+    sizes = options.get("sizes", ("itself", "itself", "same", "kdim", "both")[rng.integers(5)])
+    own = {"kdim": ("kdim",), "vdim": ("vdim",), "both": ("kdim", "vdim")}.get(sizes, ())
+    case = {"module": "multihead_attention", "embed_dim": width, "num_heads": heads,
             "layout": str(rng.choice(["batch_first", "sequence_first", "unbatched"])),
             "bias": int(rng.random() < 0.6), "add_bias_kv": int(rng.random() < 0.3),
             "add_zero_attn": int(rng.random() < 0.3),
-            "kdim": int(rng.integers(1, 7)) if own else width,
-            "vdim": int(rng.integers(1, 7)) if own else width,
+            "kdim": width, "vdim": width,
             "need_weights": 1, "average_weights": int(rng.integers(2))}
+    for name in own:
+        case[name] = width + int(rng.integers(1, 4)) if width < 3 else int(rng.integers(1, width))
+    return case | {n: v for n, v in options.items() if n != "sizes"}, sizes == "itself"
 
 
 def make_module(case):
@@ -234,50 +281,76 @@ def by_layout(case, x):
             "unbatched": lambda: x[0]}[case["layout"]]()
 
 
-def mha_case(rng):
-    case = mha_options(rng)
+def mha_in_torch(case, module, given, masks, scores, seen):
+    """What PyTorch says, with weights where they are comparable: one merged mask, and, where only
+    those are given, its attn_mask and key_padding_mask."""
+    flat = scores[0] * scores[1], *scores[2:]
+
+    def mask():  # for each a graph of its own
+        return merged(seen, masks.get("additive"), scores).reshape(flat)
+
+    if bool(seen.expand(scores).any(-1).all()):
+        yield module(*given, attn_mask=mask(), average_attn_weights=False)
+    yield module(*given, attn_mask=mask(), need_weights=False)
+    band = {name for name in ("causal", "window_left", "window_right") if name in case}
+    if not band and masks and set(masks) <= {"ignore", "key_ignore"}:
+        ignore, padding = masks.get("ignore"), masks.get("key_ignore")
+        if padding is not None and case["layout"] == "unbatched":
+            padding = padding[0]
+        ignore = None if ignore is None else ignore.expand(scores).reshape(flat)
+        yield module(*given, padding, need_weights=False, attn_mask=ignore)
+
+
+def mha_inputs(case, rng, itself, large):
+    """Leaves by layout, and the scores' (B, H, L, S)."""
     batch = 1 if case["layout"] == "unbatched" else int(rng.integers(1, 4))
-    queries = int(rng.integers(1, 7))
-    itself = case["kdim"] == case["vdim"] == case["embed_dim"] and rng.random() < 0.6
-    keys = queries if itself or rng.random() < 0.4 else int(rng.integers(1, 7))
-    fill_band(case, rng, queries, keys)
-    module = make_module(case)
-    parameters = dict(module.named_parameters())
+    queries = length(rng, large)
+    keys = queries if itself or rng.random() < 0.4 else length(rng, large)
     inputs = {"query": by_layout(case, random(batch, queries, case["embed_dim"]))}
     if not itself:
         inputs["key"] = by_layout(case, random(batch, keys, case["kdim"]))
         inputs["value"] = by_layout(case, random(batch, keys, case["vdim"]))
     inputs = {name: x.contiguous().requires_grad_() for name, x in inputs.items()}
-    masks = fill_masks(case, rng, batch, case["num_heads"], queries, keys)
+    return inputs, (batch, case["num_heads"], queries, keys)
+
+
+def mha_truth(case, module, inputs, masks, scores, grad_output_of):
+    """What comes out, by the lines above and by PyTorch, and the gradient that was sent back."""
     given = [inputs.get(name, inputs["query"]) for name in ("query", "key", "value")]
     batched = [x[None] if case["layout"] == "unbatched" else by_layout(case, x) for x in given]
     output, weights, seen = mha_forward(case, module, *batched, masks)
     output = by_layout(case, output)
-    grad_output = random(*output.shape)
-    additive = masks.get("additive")
-    leaves = dict(inputs) | ({"additive": additive} if additive is not None else {})
+    grad_output = grad_output_of(output)
+    leaves = dict(inputs) | {n: m for n, m in masks.items() if n == "additive"}
+    parameters = dict(module.named_parameters())
     grads = gradients(output, grad_output, leaves | parameters)
-
-    confirmed = int(bool(seen.expand(batch, case["num_heads"], queries, keys).any(-1).all()))
-    if confirmed:
-        shape = (batch, case["num_heads"], queries, keys)
-        mask = merged(seen, additive, shape).flatten(0, 1)
-        theirs, their_weights = module(*given, attn_mask=mask, average_attn_weights=False)
-        assert close(output, theirs) and close(weights.view_as(their_weights), their_weights)
+    for theirs, their_weights in mha_in_torch(case, module, given, masks, scores, seen):
+        assert close(output, theirs)
+        assert their_weights is None or close(weights.view_as(their_weights), their_weights)
         assert same_gradients(grads, gradients(theirs, grad_output, leaves | parameters))
     if case["average_weights"]:
         weights = weights.mean(1)
-    if case["layout"] == "unbatched":
-        weights = weights[0]
-        if "key_ignore" in masks:
-            masks["key_ignore"] = masks["key_ignore"][0]
-    truth = {"output": output, "weights": weights,
+    truth = {"output": output, "weights": weights[0] if case["layout"] == "unbatched" else weights,
              "grads": {n: g for n, g in grads.items() if n in leaves}
              | {"parameters": {n: g for n, g in grads.items() if n in parameters}}}
+    return truth, grad_output
+
+
+def mha_case(rng, plan=None, large=False):
+    """A random case; plan states options where they should not be random."""
+    case, itself = mha_options(rng, plan or {})
+    inputs, scores = mha_inputs(case, rng, itself, large and rng.random() < 0.3)
+    fill_band(case, rng, *scores[2:])
+    module = make_module(case)
+    masks = fill_masks(case, rng, scores)
+    truth, grad_output = mha_truth(case, module, inputs, masks, scores,
+                                   lambda output: random(*output.shape))
+    if case["layout"] == "unbatched" and "key_ignore" in masks:
+        masks["key_ignore"] = masks["key_ignore"][0]
     case = {n: v for n, v in case.items() if n not in ("kdim", "vdim") or v != case["embed_dim"]}
-    stated = {"inputs": inputs, "masks": masks, "parameters": parameters,
+    stated = {"inputs": inputs, "masks": masks, "parameters": dict(module.named_parameters()),
               "grad_output": grad_output}
-    return case, stated, truth, confirmed
+    return case, stated, truth, 1
 
 
 class Toy(torch.nn.Module):
@@ -326,13 +399,36 @@ def transformer_case(number, rng):
     return c, stated, {"output": logits, "grads": {"parameters": grads}}, 1
 
 
+def sdpa_plans():
+    """Every set of masks, with four bands each; every band with every alignment; nothing to do."""
+    for number in range(32):
+        masks = [name for bit, name in enumerate(MASKS) if number >> bit & 1]
+        for turn in range(4):
+            band = (number + number // 8 + 2 * turn) % 8
+            align = ALIGNS[(number // 2 + turn) % 4]
+            yield {"masks": masks, "band": (band & 1, band >> 1 & 1, band >> 2 & 1, align)}
+    for scores in (1, 6, 0, 3), (1, 6, 3, 0), (2, 6, 1, 1), (1, 6, 5, 2), (1, 6, 2, 5), (1, 6, 1, 7):
+        yield {"scores": scores}
+
+
+def mha_plans():
+    """Every combination of the constructor's options and of what the inputs are."""
+    choices = {"layout": ("batch_first", "sequence_first", "unbatched"), "bias": (0, 1),
+               "add_bias_kv": (0, 1), "add_zero_attn": (0, 1),
+               "sizes": ("itself", "same", "kdim", "vdim", "both")}
+    for values in itertools.product(*choices.values()):
+        yield dict(zip(choices, values))
+
+
 def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else "tests/golden"
     torch.manual_seed(1)
     rng = np.random.default_rng(1)
     write_cases(f"{folder}/attention.h5",
-                [sdpa_case(rng) for _ in range(80)] + [mha_case(rng) for _ in range(70)])
+                [sdpa_case(rng, plan) for plan in [None] * 32 + list(sdpa_plans())]
+                + [mha_case(rng, plan) for plan in [None] * 20 + list(mha_plans())])
     write_cases(f"{folder}/transformer.h5", [transformer_case(n, rng) for n in range(8)])
 
 
-main()
+if __name__ == "__main__":
+    main()
