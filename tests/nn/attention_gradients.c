@@ -33,6 +33,7 @@ typedef struct variant {
     int64_t heads; /* of the query; 0: H */
     result of;
     bool additive, attend, key_ignore, lengths, blind; /* parts of the mask; blind: row 1 */
+    bool flash;                                        /* the kernel that keeps no weights */
 } variant;
 
 static const variant variants[] = {
@@ -108,6 +109,7 @@ static grd_tensor *run(const grd_tensor *const *x, void *user)
     grd_sdpa_options options = v->o;
     fill_mask(v, &options.mask);
     options.mask.additive = v->additive ? x[3] : NULL;
+    options.strict = v->flash;
     const grd_attention a = grd_sdpa(x[0], x[1], x[2], &options);
     switch (v->of) {
     case WEIGHTS:
@@ -134,12 +136,15 @@ static int inputs_of(const variant *v, const grd_tensor *x[4])
 
 typedef grd_gradcheck_report checker(grd_function, void *, grd_list, const grd_gradcheck_options *);
 
-static void check_variants(checker *check)
+/* By the kernel that keeps the weights, or by the other, which the mask's gradient is not for. */
+static void check_variants(checker *check, bool flash)
 {
     for (int i = 0; i < VARIANTS; i++) {
         grd_scope *inner = grd_scope_begin();
         const grd_tensor *x[4];
         variant v = variants[i];
+        v.flash = flash;
+        v.additive &= !flash;
         const int count = inputs_of(&v, x);
         const grd_gradcheck_report report = check(run, &v, (grd_list){ count, x }, NULL);
         cr_assert(report.passed, "%s: %s", v.name, report.text);
@@ -149,19 +154,29 @@ static void check_variants(checker *check)
 
 Test(attention_gradients, sdpa_once)
 {
-    check_variants(grd_gradcheck);
+    check_variants(grd_gradcheck, false);
 }
 
 Test(attention_gradients, sdpa_twice)
 {
-    check_variants(grd_gradgradcheck);
+    check_variants(grd_gradgradcheck, false);
+}
+
+Test(attention_gradients, sdpa_once_by_flash)
+{
+    check_variants(grd_gradcheck, true);
+}
+
+Test(attention_gradients, sdpa_twice_by_flash)
+{
+    check_variants(grd_gradgradcheck, true);
 }
 
 /* Dropout draws the same for the same generator. */
 static grd_tensor *run_dropped(const grd_tensor *const *x, void *user)
 {
-    (void)user;
-    const grd_sdpa_options options = { .dropout = 0.4, .rng = grd_rng_create(9) };
+    const bool *flash = user;
+    const grd_sdpa_options options = { .dropout = 0.4, .rng = grd_rng_create(9), .strict = *flash };
     return grd_sdpa(x[0], x[1], x[2], &options).output;
 }
 
@@ -170,12 +185,15 @@ Test(attention_gradients, sdpa_with_dropout)
     const grd_tensor *x[4];
     inputs_of(&variants[0], x);
     const grd_list inputs = { 3, x };
-    cr_assert(grd_gradcheck(run_dropped, NULL, inputs, NULL).passed);
-    cr_assert(grd_gradgradcheck(run_dropped, NULL, inputs, NULL).passed);
+    for (int i = 0; i < 2; i++) {
+        bool flash = i;
+        cr_assert(grd_gradcheck(run_dropped, &flash, inputs, NULL).passed);
+        cr_assert(grd_gradgradcheck(run_dropped, &flash, inputs, NULL).passed);
+    }
 }
 
 /* The walk that records and the one that does not use other code: one result. */
-Test(attention_gradients, fused_equal_composed)
+static void check_walks(bool flash)
 {
     const grd_grad_options fuse = { .retain_graph = true, .allow_unused = true };
     const grd_grad_options compose = { .create_graph = true, .allow_unused = true };
@@ -184,6 +202,8 @@ Test(attention_gradients, fused_equal_composed)
         const grd_tensor *x[4];
         grd_tensor *fused[4], *composed[4];
         variant v = variants[i];
+        v.flash = flash;
+        v.additive &= !flash;
         const int count = inputs_of(&v, x);
         for (int j = 0; j < count; j++)
             grd_require_grad((grd_tensor *)x[j]);
@@ -196,6 +216,12 @@ Test(attention_gradients, fused_equal_composed)
                       "%s, input %d", v.name, j);
         cr_assert_eq(grd_scope_end(inner), GRD_OK, "%s: %s", v.name, grd_error_message());
     }
+}
+
+Test(attention_gradients, fused_equal_composed)
+{
+    check_walks(false);
+    check_walks(true);
 }
 
 /* ---- Modules ---- */
@@ -242,17 +268,18 @@ Test(attention_gradients, of_multihead_attention)
           .vdim = 2,
           .no_bias = true },
     };
-    const grd_mha_args args = { .mask = { .causal = true, .align = GRD_ALIGN_BOTTOM_RIGHT } };
-    for (int i = 0; i < 3; i++) {
+    grd_mha_args args = { .mask = { .causal = true, .align = GRD_ALIGN_BOTTOM_RIGHT } };
+    for (int i = 0; i < 6; i++) {
         grd_scope *inner = grd_scope_begin();
-        module_case c = { grd_mha_create(rng, &options[i]), &args };
-        const int64_t kdim = options[i].kdim ? options[i].kdim : 4;
-        const int64_t vdim = options[i].vdim ? options[i].vdim : 4;
+        const grd_mha_options *o = &options[i / 2];
+        args.strict = i % 2; /* by the other kernel */
+        module_case c = { grd_mha_create(rng, o), &args };
+        const int64_t kdim = o->kdim ? o->kdim : 4, vdim = o->vdim ? o->vdim : 4;
         const grd_tensor *query = grd_randn(rng, GRD_SHAPE(1, 2, 4));
         const grd_tensor *key = grd_randn(rng, GRD_SHAPE(1, 3, kdim));
         const grd_tensor *value = grd_randn(rng, GRD_SHAPE(1, 3, vdim));
         check_module(run_mha, &c, GRD_LIST(query, key, value));
-        if (!options[i].kdim)
+        if (!o->kdim)
             check_module(run_self, &c, GRD_LIST(query));
         cr_assert_eq(grd_scope_end(inner), GRD_OK, "%s", grd_error_message());
     }
