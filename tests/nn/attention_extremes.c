@@ -126,3 +126,26 @@ Test(attention_extremes, narrow_types_round_and_no_more)
     }
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
 }
+
+/* An additive mask of a narrow type gets a gradient of that type: that of the rounded problem. */
+Test(attention_extremes, masks_of_narrow_types_get_gradients)
+{
+    static const grd_dtype dtypes[] = { GRD_F16, GRD_BF16, GRD_F64 };
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
+    rng = grd_rng_create(5);
+    const problem p = problem_of(common);
+    const grd_tensor *random = grd_randn(rng, GRD_SHAPE(3, 1, 5)), *gradient[3];
+    for (int i = 0; i < 3; i++) {
+        const grd_tensor *x[] = { grd_cast(p.q, dtypes[i]), grd_cast(p.k, dtypes[i]),
+                                  grd_cast(p.v, dtypes[i]), grd_cast(p.dy, dtypes[i]) };
+        grd_tensor *bias = grd_require_grad(grd_detach(grd_cast(random, dtypes[i])));
+        const grd_sdpa_options options = { .mask = { .additive = bias } };
+        const grd_tensor *y = grd_sdpa(x[0], x[1], x[2], &options).output;
+        grd_backward_with(y, &(grd_backward_options){ .gradient = x[3] });
+        cr_assert_eq(grd_tensor_dtype(grd_tensor_grad(bias)), dtypes[i], "%s", grd_error_message());
+        gradient[i] = grd_tensor_grad(bias);
+    }
+    cr_assert_leq(distance(gradient[0], gradient[2]), 4e-3);
+    cr_assert_leq(distance(gradient[1], gradient[2]), 3e-2);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
+}
