@@ -71,7 +71,7 @@ grd_tensor *grdi_flash_attention(const grdi_flash_call *call, grd_tensor **logsu
     const grdi_dim *dim = c.query->array.dim;
     const grd_shape rows = { 3, { dim[0].size, dim[1].size, dim[2].size } };
     grd_tensor *output = heads_last(op, c.query, c.value->array.dim[3].size);
-    *logsumexp = grdi_tensor_create(op, &rows, dtype, device);
+    *logsumexp = grdi_tensor_create(op, &rows, GRD_F64, device);
     if (!output || !*logsumexp)
         return NULL;
     parts p;

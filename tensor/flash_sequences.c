@@ -79,7 +79,7 @@ grd_tensor *grdi_flash_sequences(const grdi_flash_call *call, const grdi_sequenc
     const grd_shape rows = { 2, { dim[1].size, dim[0].size } };
     const grd_shape shape = { 3, { dim[0].size, dim[1].size, value->array.dim[2].size } };
     grd_tensor *output = grdi_full(op, &shape, 0, dtype, device);
-    *logsumexp = output ? grdi_full(op, &rows, -INFINITY, dtype, device) : NULL;
+    *logsumexp = output ? grdi_full(op, &rows, -INFINITY, GRD_F64, device) : NULL;
     grd_status status = *logsumexp ? GRD_OK : GRD_ERROR_MEMORY;
     grdi_draw draw = call->draw;
     for (int64_t b = 0; b < sequences->count && status == GRD_OK; b++) {

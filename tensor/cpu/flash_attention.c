@@ -28,6 +28,11 @@ static float *row_at(const grdi_array *x, int64_t b, int64_t h)
     return x->data ? (float *)x->data + at2(x, b, h) : NULL;
 }
 
+static double *sums_at(const grdi_array *logsumexp, int64_t b, int64_t h)
+{
+    return (double *)logsumexp->data + at2(logsumexp, b, h);
+}
+
 static int64_t group_of(const call *c)
 {
     return c->query->dim[1].size / c->key->dim[1].size;
@@ -159,7 +164,7 @@ static bool forward_fast(const call *c, const grdi_head *in, grdi_place at)
 {
     return c->loops->flash_attention_f32(
         in, at.first, at.last, row_at(c->output, at.sample, at.head), c->output->dim[2].stride,
-        row_at(c->logsumexp, at.sample, at.head));
+        sums_at(c->logsumexp, at.sample, at.head));
 }
 
 static grd_status forward_cleaned(const call *c, const grdi_head *in, grdi_place at)
@@ -273,7 +278,7 @@ static grdi_head_gradient gradient_of(const call *c, int64_t b, int64_t h)
     return (grdi_head_gradient){
         .output = row_at(g->output, b, h),
         .doutput = row_at(g->doutput, b, h),
-        .logsumexp = row_at(g->logsumexp, b, h),
+        .logsumexp = sums_at(g->logsumexp, b, h),
         .output_row = g->output->dim[2].stride,
         .doutput_row = g->doutput->dim[2].stride,
         .dquery = row_at(g->dquery, b, h),

@@ -40,13 +40,11 @@ static void clean_keys(grdi_cleaned *c, const grdi_pairs *p, const grdi_loops *l
 }
 
 static void clean_gradient(grdi_cleaned *c, const grdi_head_gradient *g, const grdi_loops *loops,
-                           float **room)
+                           float *room, double *logsumexp)
 {
     const grdi_head *h = &c->head;
-    float *logsumexp = *room;
-    *room += h->queries;
     c->gradient = *g;
-    c->gradient.doutput = copy_rows(room, g->doutput, g->doutput_row, h->queries, h->value_size);
+    c->gradient.doutput = copy_rows(&room, g->doutput, g->doutput_row, h->queries, h->value_size);
     c->gradient.doutput_row = h->value_size;
     clean_rows(loops, c->gradient.doutput, h->queries, h->value_size, c->suspect);
     for (int64_t i = 0; i < h->queries; i++)
@@ -58,13 +56,14 @@ bool grdi_clean(grdi_cleaned *c, const grdi_head *h, const grdi_head_gradient *g
                 const grdi_pairs *p, const grdi_loops *loops)
 {
     const int64_t queries = p->queries, keys = p->end;
-    const int64_t floats =
-        queries * (h->size + h->value_size + 1) + keys * (h->size + h->value_size);
-    c->bytes = (size_t)floats * sizeof(float) + (size_t)(queries + keys);
+    const int64_t floats = (queries + keys) * (h->size + h->value_size);
+    c->bytes = (size_t)queries * sizeof(double) + (size_t)floats * sizeof(float) +
+               (size_t)(queries + keys);
     c->block = grdi_allocate(c->bytes);
     if (!c->block)
         return false;
-    float *room = c->block;
+    double *logsumexp = c->block;
+    float *room = (float *)(logsumexp + queries);
     c->suspect = (bool *)(room + floats);
     memset(c->suspect, 0, (size_t)(queries + keys));
     c->head = *h;
@@ -76,7 +75,7 @@ bool grdi_clean(grdi_cleaned *c, const grdi_head *h, const grdi_head_gradient *g
     clean_rows(loops, c->head.query, queries, h->size, c->suspect);
     clean_keys(c, p, loops, c->suspect + queries);
     if (gradient)
-        clean_gradient(c, gradient, loops, &room);
+        clean_gradient(c, gradient, loops, room, logsumexp);
     return true;
 }
 

@@ -17,9 +17,11 @@ EACH_PATH(attention_extremes, large_scales_choose)
             grd_mul_scalar(grd_matmul(p.q, grd_transpose(p.k, -1, -2)), scales[i]);
         const grd_tensor *best = grd_argmax(scores, -1);
         const grd_tensor *chosen = grd_cast(grd_one_hot(best, 5), path->dtype);
-        if (scales[i] != 0)
-            cr_assert(grd_allclose(s.a.output, grd_matmul(chosen, p.v), 1e-4, 1e-4));
-        else
+        if (scales[i] != 0) {
+            cr_assert(near(s.a.output, grd_matmul(chosen, p.v)));
+            cr_assert(near(s.dv, grd_matmul(grd_transpose(chosen, -1, -2), p.dy)));
+            cr_assert(near(s.dq, grd_zeros_like(s.dq)) && near(s.dk, grd_zeros_like(s.dk)));
+        } else
             cr_assert(near(s.a.output, grd_expand(grd_mean_dims(p.v, GRD_DIMS(-2), GRD_KEEP_DIMS),
                                                   grd_tensor_shape(s.a.output))));
     }
@@ -122,5 +124,28 @@ Test(attention_extremes, narrow_types_round_and_no_more)
         check_narrow(GRD_F16, 2e-3, &options[i]);
         check_narrow(GRD_BF16, 1.6e-2, &options[i]);
     }
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
+}
+
+/* An additive mask of a narrow type gets a gradient of that type: that of the rounded problem. */
+Test(attention_extremes, masks_of_narrow_types_get_gradients)
+{
+    static const grd_dtype dtypes[] = { GRD_F16, GRD_BF16, GRD_F64 };
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
+    rng = grd_rng_create(5);
+    const problem p = problem_of(common);
+    const grd_tensor *random = grd_randn(rng, GRD_SHAPE(3, 1, 5)), *gradient[3];
+    for (int i = 0; i < 3; i++) {
+        const grd_tensor *x[] = { grd_cast(p.q, dtypes[i]), grd_cast(p.k, dtypes[i]),
+                                  grd_cast(p.v, dtypes[i]), grd_cast(p.dy, dtypes[i]) };
+        grd_tensor *bias = grd_require_grad(grd_detach(grd_cast(random, dtypes[i])));
+        const grd_sdpa_options options = { .mask = { .additive = bias } };
+        const grd_tensor *y = grd_sdpa(x[0], x[1], x[2], &options).output;
+        grd_backward_with(y, &(grd_backward_options){ .gradient = x[3] });
+        cr_assert_eq(grd_tensor_dtype(grd_tensor_grad(bias)), dtypes[i], "%s", grd_error_message());
+        gradient[i] = grd_tensor_grad(bias);
+    }
+    cr_assert_leq(distance(gradient[0], gradient[2]), 4e-3);
+    cr_assert_leq(distance(gradient[1], gradient[2]), 3e-2);
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
 }

@@ -39,7 +39,7 @@ static grd_device device_with(const char *set)
 }
 
 static bool no_forward(const grdi_head *head, int64_t first, int64_t last, float *output,
-                       int64_t output_row, float *logsumexp)
+                       int64_t output_row, double *logsumexp)
 {
     return !head && !output && !logsumexp && first > last && output_row > 0;
 }

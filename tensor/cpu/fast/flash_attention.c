@@ -16,7 +16,8 @@ enum {
     BACK_KEYS = 96,
 };
 
-static const float LOWEST = -3e38f, LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
+static const float LOWEST = -3e38f, LOG2_E = 1.44269504f;
+static const double LN_2 = 0.69314718055994531;
 
 /* ---- A product small enough for the first cache ---- */
 
@@ -326,7 +327,7 @@ static running mix_values(const grdi_head *h, int64_t query, int64_t queries, fl
 
 /* output = mixed / sum, and the log-sum-exp, of a block's queries. */
 static void finish(const running *state, int64_t queries, int64_t value_size, const float *mixed,
-                   float *output, int64_t output_row, float *logsumexp)
+                   float *output, int64_t output_row, double *logsumexp)
 {
     float sum[QUERIES], most[QUERIES];
     for (int half = 0; half < 2; half++) {
@@ -336,14 +337,14 @@ static void finish(const running *state, int64_t queries, int64_t value_size, co
     for (int64_t i = 0; i < queries; i++) {
         const bool blind = sum[i] == 0;
         const float factor = blind ? 0 : 1 / sum[i];
-        logsumexp[i] = blind ? -INFINITY : LN_2 * most[i] + logf(sum[i]);
+        logsumexp[i] = blind ? -INFINITY : LN_2 * (double)most[i] + log((double)sum[i]);
         for (int64_t d = 0; d < value_size; d++)
             output[i * output_row + d] = factor * mixed[i * value_size + d];
     }
 }
 
 bool GRDI_LOOP(flash_attention_f32)(const grdi_head *h, int64_t first, int64_t last, float *output,
-                                    int64_t output_row, float *logsumexp)
+                                    int64_t output_row, double *logsumexp)
 {
     const size_t bytes = (size_t)((h->size + h->value_size) * QUERIES) * sizeof(float);
     float *panel = grdi_allocate(bytes);
@@ -365,19 +366,26 @@ bool GRDI_LOOP(flash_attention_f32)(const grdi_head *h, int64_t first, int64_t l
 
 /* What belongs to the queries of a block. */
 typedef struct query_side {
-    float *query, *doutput;                             /* transposed */
-    float logsumexp[BACK_QUERIES], delta[BACK_QUERIES]; /* in units of log2; doutput . output */
+    float *query, *doutput, *output; /* transposed */
+    float logsumexp[BACK_QUERIES];   /* in units of log2, */
+    float rest[BACK_QUERIES];        /* and what is missing to it beyond f32 */
+    float delta[BACK_QUERIES];       /* doutput . output */
 } query_side;
 
-static float dot(int64_t n, const float *a, const float *b)
+/* Summed in the order of dweights: of a query with one key the two are the same bits, and their
+ * difference 0, however large the scale that it is multiplied by. */
+static void find_delta(const grdi_head *h, query_side *side)
 {
-    vec sum = all(0);
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        sum = mul_add(load(a + i), load(b + i), sum);
-    if (i < n)
-        sum = mul_add(load_part(a + i, n - i, all(0)), load_part(b + i, n - i, all(0)), sum);
-    return sum_of(sum);
+    for (int64_t i = 0; i < BACK_QUERIES; i += LANES) {
+        vec sum = all(0);
+        for (int64_t d = 0; d < h->value_size; d++)
+            sum = mul_add(load(side->output + d * BACK_QUERIES + i),
+                          load(side->doutput + d * BACK_QUERIES + i), sum);
+        store(side->delta + i, sum);
+    }
+    for (int64_t i = 0; i < BACK_QUERIES; i++)
+        if (side->logsumexp[i] == INFINITY) /* no keys, or a row that is not finite */
+            side->delta[i] = 0;
 }
 
 static void read_queries(const grdi_head *h, const grdi_head_gradient *g, int64_t query,
@@ -387,13 +395,15 @@ static void read_queries(const grdi_head *h, const grdi_head_gradient *g, int64_
               h->size, panel_factor(h));
     transpose(side->doutput, BACK_QUERIES, g->doutput + query * g->doutput_row, g->doutput_row,
               queries, h->value_size, 1);
+    transpose(side->output, BACK_QUERIES, g->output + query * g->output_row, g->output_row, queries,
+              h->value_size, 1);
     for (int64_t i = 0; i < BACK_QUERIES; i++) {
         const bool blind = i >= queries || g->logsumexp[query + i] == -INFINITY;
-        side->logsumexp[i] = blind ? INFINITY : LOG2_E * g->logsumexp[query + i];
-        side->delta[i] = blind ? 0
-                               : dot(h->value_size, g->doutput + (query + i) * g->doutput_row,
-                                     g->output + (query + i) * g->output_row);
+        const double sum = blind ? INFINITY : g->logsumexp[query + i] / LN_2;
+        side->logsumexp[i] = (float)sum;
+        side->rest[i] = blind ? 0 : (float)(sum - (double)side->logsumexp[i]);
     }
+    find_delta(h, side);
 }
 
 /* Of a block, keys down and queries across. */
@@ -413,7 +423,7 @@ static void weigh(const block *b, const query_side *side, pairs *p)
         for (int64_t i = 0; i < BACK_QUERIES; i += LANES) {
             float *score = p->weights + j * BACK_QUERIES + i;
             float *dweight = p->dscores + j * BACK_QUERIES + i;
-            const vec power = load(score) - load(side->logsumexp + i);
+            const vec power = load(score) - load(side->logsumexp + i) - load(side->rest + i);
             const vec weight = exp2_negative(min(all(0), power)); /* a NaN stays */
             store(score, weight);
             store(dweight, weight * factor * (load(dweight) - load(side->delta + i)));
@@ -488,11 +498,12 @@ static void add_queries(const grdi_head *h, const grdi_head_gradient *g, int64_t
 bool GRDI_LOOP(flash_attention_backward_f32)(const grdi_head *h, const grdi_head_gradient *g)
 {
     query_side side;
-    const size_t bytes = (size_t)((h->size + h->value_size) * BACK_QUERIES) * sizeof(float);
+    const size_t bytes = (size_t)((h->size + 2 * h->value_size) * BACK_QUERIES) * sizeof(float);
     side.query = grdi_allocate(bytes);
     if (!side.query)
         return false;
     side.doutput = side.query + h->size * BACK_QUERIES;
+    side.output = side.doutput + h->value_size * BACK_QUERIES;
     for (int64_t query = 0; query < h->queries; query += BACK_QUERIES) {
         const int64_t left = h->queries - query;
         add_queries(h, g, query, left < BACK_QUERIES ? left : BACK_QUERIES, &side);
