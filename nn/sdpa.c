@@ -114,17 +114,10 @@ bool grdi_sdpa_strict(const grd_sdpa_options *options)
     return options->strict || grdi_self.scope->modes.strict_kernels;
 }
 
-/* Where there is nothing to compute, nothing is lost. */
-static bool is_empty(const grdi_sdpa_call *c)
-{
-    return grd_tensor_count(c->query) == 0 || grd_tensor_count(c->key) == 0 ||
-           grd_tensor_count(c->value) == 0;
-}
-
 const char *grdi_sdpa_refusal(const grdi_sdpa_call *c)
 {
     const char *reason = c->options->composed ? "options.composed is set" : grdi_sdpa_unfused(c);
-    if (reason && grdi_sdpa_strict(c->options) && !c->choice && !is_empty(c))
+    if (reason && grdi_sdpa_strict(c->options) && !c->choice)
         grdi_fail(GRD_ERROR_UNSUPPORTED, c->op,
                   "strict: the flash kernel cannot run and composed would keep the weights: %s",
                   reason);

@@ -1,17 +1,10 @@
 /* Attention by the kernel that keeps no weights. */
 #include "nn/attention.h"
 
-static bool is_empty(const grd_tensor *x)
-{
-    return grd_tensor_count(x) == 0;
-}
-
 const char *grdi_sdpa_unfused(const grdi_sdpa_call *c)
 {
     const grd_tensor *additive = c->visible.additive;
     const grd_dtype dtype = c->query->array.dtype;
-    if (is_empty(c->query) || is_empty(c->key) || is_empty(c->value))
-        return "an input is empty";
     if (dtype != GRD_F32 && dtype != GRD_F64)
         return "flash takes f32 and f64 here (use grd_cast)";
     if (!grd_device_supports(grdi_device(c->query), "flash_attention"))
@@ -25,6 +18,15 @@ const char *grdi_sdpa_unfused(const grdi_sdpa_call *c)
 
 /* ---- Shapes ---- */
 
+/* The product of the sizes before the last three. */
+static int64_t batch_of(const grd_shape *shape)
+{
+    int64_t batch = 1;
+    for (int64_t d = 0; d < shape->rank - 3; d++)
+        batch *= shape->size[d];
+    return batch;
+}
+
 /* x (..., H, T, D) as (B, H, T, D). */
 static const grd_tensor *batched(const grd_tensor *x)
 {
@@ -32,7 +34,7 @@ static const grd_tensor *batched(const grd_tensor *x)
     const int64_t *last = shape.size + shape.rank - 3;
     if (shape.rank == 4)
         return x;
-    return grd_reshape(x, GRD_SHAPE(-1, last[0], last[1], last[2]));
+    return grd_reshape(x, GRD_SHAPE(batch_of(&shape), last[0], last[1], last[2]));
 }
 
 /* The sizes that x has before (H, L, S), as one: 1 if they are all 1. */
@@ -53,7 +55,7 @@ static const grd_tensor *batched_mask(const grd_tensor *x, const grd_shape *scor
         wide.size[d] = scores->size[d];
     const int64_t *last = wide.size + batch;
     x = grd_expand(x, wide);
-    return x ? grd_reshape(x, GRD_SHAPE(varies ? -1 : 1, last[0], last[1], last[2])) : NULL;
+    return x ? grd_reshape(x, GRD_SHAPE(batch_of(&wide), last[0], last[1], last[2])) : NULL;
 }
 
 /* (B, H, L, Dv) in the query's leading sizes. */
@@ -78,7 +80,7 @@ grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *c, grd_tensor **logsumexp)
         .query = batched(c->query),
         .key = batched(c->key),
         .value = batched(c->value),
-        .lengths = lengths ? grd_reshape(lengths, GRD_SHAPE(-1)) : NULL,
+        .lengths = lengths ? grd_reshape(lengths, GRD_SHAPE(grd_tensor_count(lengths))) : NULL,
         .keep = batched_mask(keep, &visible->scores),
         .additive = additive ? batched_mask(grd_detach(additive), &visible->scores) : NULL,
         .scale = c->scale,

@@ -79,7 +79,7 @@ Test(kernel_choice, explain_names_what_runs_and_why_nothing_faster)
         { NULL, { .dropout = 0.1, .rng = rng }, GRD_F32, L },
         { NULL, { .softcap = 1 }, GRD_F32, L },
         { "options.composed is set", { .composed = true }, GRD_F32, L },
-        { "an input is empty", { .softcap = 0 }, GRD_F32, 0 },
+        { NULL, { .softcap = 0 }, GRD_F32, 0 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (int rank = 4; rank <= 5; rank++)
