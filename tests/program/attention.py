@@ -60,37 +60,38 @@ class Attention(Case):
 
 
 class Golden(Attention):
-    def each(self):
-        """Golden cases, each in a file of its own: whether the flash kernel can run, and the truth."""
+    def each(self, step):
+        """Every step-th golden case in a file of its own: which kernel is for it, and the truth."""
         with h5py.File(GOLDEN) as file:
-            for group in file.values():
+            for group in list(file.values())[::step]:
                 with h5py.File(self.case, "w") as case:
                     case.attrs.update({name: value for name, value in group.attrs.items() if name != "confirmed"})
                     for name in group:
                         if name != "truth":
                             group.copy(name, case)
+                empty = any(x.size == 0 for x in datasets(group["inputs"]).values())
                 needs_composed = "masks/additive" in group and "grad_output" in group
-                yield group.name, not needs_composed, datasets(group["truth"])
+                yield group.name, "any" if empty else "composed" if needs_composed else "flash", datasets(group["truth"])
 
     def check(self, dtype, kernel, fits, truth):
         attributes, found = self.outcome("--dtype", dtype, "--kernel", kernel)
         self.assertEqual(attributes["device"], "cpu")
         if kernel != "auto" or dtype == "float32":
-            self.assertEqual(attributes["kernel"], "flash" if fits and kernel != "composed" else "composed")
+            self.assertEqual(attributes["kernel"], "flash" if fits == "flash" and kernel != "composed" else "composed")
         self.compare(found, truth, dtype)
 
-    def check_all(self, dtype, kernel):
+    def check_all(self, dtype, kernel, step=1):
         ran = 0
-        for name, fits, truth in self.each():
+        for name, fits, truth in self.each(step):
             with self.subTest(case=name, dtype=dtype, kernel=kernel):
-                if fits or kernel != "fused":
+                if fits != "composed" or kernel != "fused":
                     self.check(dtype, kernel, fits, truth)
                     ran += 1
                     continue
                 self.result.unlink(missing_ok=True)
                 self.expect(FAILED, self.run_case("--dtype", dtype, "--kernel", kernel), "strict", "flash")
                 self.assertFalse(self.result.exists())
-        self.assertGreaterEqual(ran, 100 if kernel == "fused" else 150)
+        self.assertGreaterEqual(ran, (150 if kernel == "fused" else 300) // step)
 
     def test_float64(self):
         self.check_all("float64", "auto")
@@ -99,11 +100,11 @@ class Golden(Attention):
         self.check_all("float32", "auto")
 
     def test_composed(self):
-        self.check_all("float32", "composed")
+        self.check_all("float32", "composed", 3)
 
     def test_fused(self):
-        self.check_all("float32", "fused")
-        self.check_all("float64", "fused")
+        self.check_all("float32", "fused", 3)
+        self.check_all("float64", "fused", 3)
 
 
 class Meaning(Attention):
