@@ -49,9 +49,15 @@ def run(program, case, result, dtype, kernel="auto"):
     return found, None
 
 
-def error(found, truth):
-    """The largest difference, relative to 1 + max |truth|; infinite where shapes differ or what is
-    not finite does."""
+def size(x):
+    """max |x| of what is finite."""
+    x = np.abs(x[np.isfinite(x)].astype(np.float64))
+    return float(x.max()) if x.size else 0.0
+
+
+def error(found, truth, beside=0.0):
+    """The largest difference, relative to 1 + max |truth|, or to `beside` where that is more;
+    infinite where shapes differ or what is not finite does."""
     if found is None or found.shape != truth.shape:
         return np.inf
     found, truth = found.astype(np.float64), truth.astype(np.float64)
@@ -60,4 +66,4 @@ def error(found, truth):
         return np.inf
     if not finite.any():
         return 0.0
-    return float(np.abs(found - truth)[finite].max() / (1 + np.abs(truth[finite]).max()))
+    return float(np.abs(found - truth)[finite].max() / (1 + max(size(truth), beside)))
