@@ -40,6 +40,7 @@ def create_group(file, name):
     """With any number of attributes in its header, where they take the least room."""
     layout = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
     layout.set_attr_phase_change(64, 32)
+    layout.set_obj_track_times(False)
     return h5py.Group(h5py.h5g.create(file.id, name.encode(), gcpl=layout))
 
 
