@@ -19,6 +19,10 @@ grd_tensor *grdi_mix(const grd_tensor *w, const grd_tensor *v, const grd_tensor 
 grd_tensor *grdi_weights(const grd_tensor *x, const grd_tensor *additive, const grd_tensor *keep,
                          double scale, grd_tensor **lse);
 
+/* additive (..., S) with zeros for `appended` keys behind its `keys`, of which 1 stands for all;
+ * itself if there are none, or if it is NULL. */
+const grd_tensor *grdi_append_zeros(const grd_tensor *additive, int64_t keys, int64_t appended);
+
 /* grd_dropout with numbers from there on, which no generator counts; 0 < p < 1. */
 grd_tensor *grdi_dropout_at(const grd_tensor *x, double p, grdi_draw at);
 

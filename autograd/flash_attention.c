@@ -37,17 +37,17 @@ static const grd_tensor *all_pairs(const grdi_flash_call *c)
     return grdi_attention_mask(&parts, &band, &scores, grdi_device(c->query));
 }
 
-/* additive with zeros for the appended keys. */
-static const grd_tensor *all_additive(const grdi_flash_call *c)
+const grd_tensor *grdi_append_zeros(const grd_tensor *additive, int64_t keys, int64_t appended)
 {
-    if (!c->additive || c->appended == 0)
-        return c->additive;
-    grd_shape shape = grd_tensor_shape(c->additive);
-    shape.size[shape.rank - 1] = grd_tensor_size(c->key, 2) - c->appended;
-    const grd_tensor *known = grd_expand(c->additive, shape);
-    shape.size[shape.rank - 1] = c->appended;
+    if (!additive || appended == 0)
+        return additive;
+    grd_shape shape = grd_tensor_shape(additive);
+    shape.rank += shape.rank == 0;
+    shape.size[shape.rank - 1] = keys;
+    const grd_tensor *known = grd_expand(additive, shape);
+    shape.size[shape.rank - 1] = appended;
     const grd_tensor *zeros =
-        grdi_full("flash_attention", &shape, 0, c->query->array.dtype, grdi_device(c->query));
+        grdi_full("attention_weights", &shape, 0, additive->array.dtype, grdi_device(additive));
     return grd_cat(GRD_LIST(known, zeros), -1);
 }
 
@@ -95,7 +95,8 @@ static grd_tensor *weights_of(const grdi_flash_call *c, const grd_tensor *k, con
                               grd_tensor **bent)
 {
     grd_tensor *s = grdi_scores(c->query, k, keep);
-    const grd_tensor *additive = all_additive(c);
+    const int64_t keys = grd_tensor_size(c->key, 2) - c->appended;
+    const grd_tensor *additive = grdi_append_zeros(c->additive, keys, c->appended);
     *bent = NULL;
     if (!(c->softcap > 0))
         return grdi_weights(s, additive, keep, c->scale, NULL);

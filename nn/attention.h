@@ -11,7 +11,6 @@ typedef struct grdi_visible {
     grd_shape scores; /* S without the appended keys */
     grdi_mask_parts parts;
     grdi_mask band;
-    const grd_tensor *additive; /* the part with zeros for the appended keys, recorded */
 } grdi_visible;
 
 /* Checks `mask` against the scores, of that type and device. The last `appended` keys beyond S are

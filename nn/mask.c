@@ -251,20 +251,6 @@ static bool see_band(const request *r, grdi_mask *result)
 
 /* ---- The whole ---- */
 
-/* additive with zeros for the appended keys. */
-static const grd_tensor *append_zeros(const request *r, const grd_tensor *additive,
-                                      int64_t appended)
-{
-    grd_shape shape = grdi_array_shape(&additive->array);
-    shape.rank += shape.rank == 0;
-    shape.size[shape.rank - 1] = r->keys;
-    const grd_tensor *known = grd_expand(additive, shape);
-    shape.size[shape.rank - 1] = appended;
-    const grd_tensor *zeros =
-        grdi_full(r->op, &shape, 0, additive->array.dtype, grdi_device(additive));
-    return grd_cat(GRD_LIST(known, zeros), -1);
-}
-
 static bool see(const request *r, int64_t appended, grdi_visible *visible)
 {
     const grd_mask *mask = r->mask;
@@ -272,15 +258,10 @@ static bool see(const request *r, int64_t appended, grdi_visible *visible)
         .scores = *r->scores,
         .parts = { mask->attend, mask->ignore, NULL, mask->additive, NULL },
         .band.appended = appended,
-        .additive = mask->additive,
     };
-    if (!see_band(r, &visible->band) || !check_pairs(r) ||
-        !see_key_ignore(r, &visible->parts.key_ignore) ||
-        !see_key_lengths(r, &visible->parts.lengths))
-        return false;
-    if (appended && mask->additive)
-        visible->additive = append_zeros(r, mask->additive, appended);
-    return !grdi_latched();
+    return see_band(r, &visible->band) && check_pairs(r) &&
+           see_key_ignore(r, &visible->parts.key_ignore) &&
+           see_key_lengths(r, &visible->parts.lengths) && !grdi_latched();
 }
 
 bool grdi_see(const char *op, const grd_mask *given, const grd_shape *scores, int64_t appended,

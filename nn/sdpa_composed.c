@@ -120,12 +120,16 @@ static grd_tensor *narrowed(grd_tensor *x, const grd_tensor *query)
 
 grd_attention grdi_sdpa_composed(const grdi_sdpa_call *call)
 {
+    const grdi_visible *visible = &call->visible;
+    const grd_tensor *additive =
+        grdi_append_zeros(visible->parts.additive, visible->scores.size[visible->scores.rank - 1],
+                          visible->band.appended);
     grouped_call g = { .call = call,
                        .query = widened(call->query),
                        .key = widened(call->key),
                        .value = widened(call->value),
                        .keep = grdi_keep_of(&call->visible, grdi_device(call->query)),
-                       .additive = widened(call->visible.additive) };
+                       .additive = widened(additive) };
     if (grdi_latched() || !group_heads(&g))
         return (grd_attention){ 0 };
     grd_attention a = compute(&g);

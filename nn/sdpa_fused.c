@@ -3,7 +3,7 @@
 
 const char *grdi_sdpa_unfused(const grdi_sdpa_call *c)
 {
-    const grd_tensor *additive = c->visible.additive;
+    const grd_tensor *additive = c->visible.parts.additive;
     const grd_dtype dtype = c->query->array.dtype;
     if (dtype != GRD_F32 && dtype != GRD_F64)
         return "flash takes f32 and f64 here (use grd_cast)";

@@ -1,7 +1,6 @@
 #include "tensor/front.h"
 
-/* x with contiguous rows. */
-static const grd_tensor *with_rows(const grd_tensor *x)
+const grd_tensor *grdi_with_rows(const grd_tensor *x)
 {
     const grdi_dim *last = &x->array.dim[x->array.rank - 1];
     return last->stride == 1 || last->size <= 1 ? x : grdi_copy(x);
@@ -61,9 +60,9 @@ grd_tensor *grdi_flash_attention(const grdi_flash_call *call, grd_tensor **logsu
     *logsumexp = NULL;
     if (!c.query || !c.key || !c.value)
         return grdi_fail_null(op);
-    c.query = with_rows(c.query);
-    c.key = with_rows(c.key);
-    c.value = with_rows(c.value);
+    c.query = grdi_with_rows(c.query);
+    c.key = grdi_with_rows(c.key);
+    c.value = grdi_with_rows(c.value);
     if (!c.query || !c.key || !c.value)
         return NULL;
     grd_device *device = grdi_device(c.query);
@@ -90,13 +89,13 @@ bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor
     grdi_flash_call c = *call;
     const grd_tensor **inputs[] = { &c.query, &c.key, &c.value };
     for (int i = 0; i < 3; i++) {
-        *inputs[i] = with_rows(*inputs[i]);
+        *inputs[i] = grdi_with_rows(*inputs[i]);
         if (!dx[i] && *inputs[i])
             dx[i] = heads_last(op, *inputs[i], (*inputs[i])->array.dim[3].size);
         if (!*inputs[i] || !dx[i])
             return false;
     }
-    if (!(doutput = with_rows(doutput)))
+    if (!(doutput = grdi_with_rows(doutput)))
         return false;
     grd_device *device = grdi_device(c.query);
     parts p;

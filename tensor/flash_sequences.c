@@ -6,36 +6,31 @@
 
 static const char op[] = "flash_attention";
 
-/* x with contiguous rows of D. */
-static const grd_tensor *with_rows(const grd_tensor *x)
+/* Steps first..last - 1 of x, whose heads and steps are its first two dimensions in either order,
+ * as a batch of one: (1, H, n, ...). */
+static grdi_array cut(const grd_tensor *x, int steps, int64_t first, int64_t last)
 {
-    return x->array.dim[2].stride == 1 || x->array.dim[2].size <= 1 ? x : grdi_copy(x);
+    const grdi_dim *dim = x->array.dim;
+    grdi_array part = x->array;
+    if (part.data)
+        part.data =
+            (char *)part.data + (size_t)(first * dim[steps].stride) * grdi_dtype_size(part.dtype);
+    part.dim[part.rank++] = dim[2];
+    part.dim[0] = (grdi_dim){ 1, 0 };
+    part.dim[1] = dim[1 - steps];
+    part.dim[2] = (grdi_dim){ last - first, dim[steps].stride };
+    return part;
 }
 
-/* Rows first..last - 1 of x (T, H, D), as a batch of one (1, H, n, D). */
+/* Of x (T, H, D), and of a log-sum-exp (H, T). */
 static grdi_array part(const grd_tensor *x, int64_t first, int64_t last)
 {
-    const grdi_dim *dim = x->array.dim;
-    const size_t offset = (size_t)(first * dim[0].stride) * grdi_dtype_size(x->array.dtype);
-    return (grdi_array){
-        .data = x->array.data ? (char *)x->array.data + offset : NULL,
-        .dtype = x->array.dtype,
-        .rank = 4,
-        .dim = { { 1, 0 }, dim[1], { last - first, dim[0].stride }, dim[2] },
-    };
+    return cut(x, 0, first, last);
 }
 
-/* The same of a log-sum-exp (H, T): (1, H, n). */
 static grdi_array sums_part(const grd_tensor *x, int64_t first, int64_t last)
 {
-    const grdi_dim *dim = x->array.dim;
-    const size_t offset = (size_t)(first * dim[1].stride) * grdi_dtype_size(x->array.dtype);
-    return (grdi_array){
-        .data = x->array.data ? (char *)x->array.data + offset : NULL,
-        .dtype = x->array.dtype,
-        .rank = 3,
-        .dim = { { 1, 0 }, dim[0], { last - first, dim[1].stride } },
-    };
+    return cut(x, 1, first, last);
 }
 
 /* One sequence; empty ones have nothing to launch, and outputs start as what they leave. */
@@ -69,8 +64,8 @@ static bool piece_of(piece *p, const grdi_flash_call *call, const grdi_sequences
 grd_tensor *grdi_flash_sequences(const grdi_flash_call *call, const grdi_sequences *sequences,
                                  grd_tensor **logsumexp)
 {
-    const grd_tensor *query = with_rows(call->query), *key = with_rows(call->key);
-    const grd_tensor *value = with_rows(call->value);
+    const grd_tensor *query = grdi_with_rows(call->query), *key = grdi_with_rows(call->key);
+    const grd_tensor *value = grdi_with_rows(call->value);
     if (!query || !key || !value)
         return NULL;
     grd_device *device = grdi_device(query);
@@ -127,10 +122,11 @@ bool grdi_flash_sequences_backward(const grdi_flash_call *call, const grdi_seque
                                    const grd_tensor *doutput, grd_tensor *dx[3])
 {
     backward_call c = {
-        call, { call->query, call->key, call->value }, output, logsumexp, with_rows(doutput), dx
+        call, { call->query, call->key, call->value }, output, logsumexp, grdi_with_rows(doutput),
+        dx
     };
     for (int i = 0; i < 3; i++) {
-        c.x[i] = with_rows(c.x[i]);
+        c.x[i] = grdi_with_rows(c.x[i]);
         if (!c.x[i] || !c.doutput)
             return false;
         const grd_shape shape = grdi_array_shape(&c.x[i]->array);

@@ -115,6 +115,8 @@ typedef struct grdi_flash_call {
     bool by_length;
     int64_t appended; /* of the keys; keep and additive do not know them */
 } grdi_flash_call;
+/* x, or a copy of it, with contiguous rows: those of the last dimension. */
+const grd_tensor *grdi_with_rows(const grd_tensor *x);
 grd_tensor *grdi_flash_attention(const grdi_flash_call *call, grd_tensor **logsumexp);
 /* Gradients go where dx[i] is, and to new memory where it is NULL. */
 bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor *output,

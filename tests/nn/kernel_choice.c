@@ -270,6 +270,24 @@ Test(kernel_choice, what_is_dropped_and_capped_is_the_same_on_both_kernels)
     cr_assert_eq(grd_scope_end(inner), GRD_OK, "%s", grd_error_message());
 }
 
+static grd_tensor *with_appended_keys(const grd_tensor *const *x, void *user)
+{
+    const grd_mha_args args = { .mask.additive = grd_full(GRD_SCALAR, 0.5), .strict = true };
+    return grd_mha_forward(user, x[0], x[0], x[0], &args).output;
+}
+
+Test(kernel_choice, a_scalar_mask_beside_appended_keys_is_differentiated_twice)
+{
+    grd_scope *inner = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
+    grd_module *m = grd_mha_create(
+        rng, &(grd_mha_options){
+                 .embed_dim = 4, .num_heads = 2, .layout = GRD_BATCH_FIRST, .add_bias_kv = true });
+    const grd_list x = GRD_LIST(grd_randn(rng, GRD_SHAPE(1, 3, 4)));
+    const grd_gradcheck_report report = grd_gradgradcheck(with_appended_keys, m, x, NULL);
+    cr_assert(report.passed, "%s %s", report.text, grd_error_message());
+    cr_assert_eq(grd_scope_end(inner), GRD_OK);
+}
+
 /* ---- Rows without a key ---- */
 
 Test(kernel_choice, rows_without_a_key_are_counted_on_every_path)
