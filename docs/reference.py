@@ -53,7 +53,7 @@ def body(lines, names):
             continue
         close()
         text = escaped(line.strip(), names)
-        out += ["", text.replace(". ", ".&nbsp;", 1)] if starts else [text]
+        out += ["", text.replace(". ", "&nbsp; ", 1)] if starts else [text]
     close()
     return "\n".join(out).strip()
 

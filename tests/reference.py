@@ -79,10 +79,10 @@ first */
 
 */
 /** @{ */
-/** 1.&nbsp;This
+/** 1&nbsp; This
 and that.
 
-2.&nbsp;And \"\#\". */
+2&nbsp; And \"\#\". */
 typedef enum grd_kind { GRD_A, GRD_B } grd_kind;
 
 /** @} */
