@@ -37,6 +37,8 @@ static const struct {
     { "grd_gradcheck_options", sizeof(grd_gradcheck_options) },
     { "grd_gradcheck_report", sizeof(grd_gradcheck_report) },
     { "grd_group", sizeof(grd_group) },
+    { "grd_head_effect", sizeof(grd_head_effect) },
+    { "grd_head_effects", sizeof(grd_head_effects) },
     { "grd_head_scores", sizeof(grd_head_scores) },
     { "grd_heads", sizeof(grd_heads) },
     { "grd_in_projection", sizeof(grd_in_projection) },

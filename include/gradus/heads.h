@@ -98,6 +98,40 @@ GRD_API GRD_MUST_USE grd_status grd_score_heads(const grd_tensor *weights,
                                                 const grd_score_options *options,
                                                 grd_head_scores *scores, int64_t num_heads);
 
+/* ---- What the loss says of heads ---- */
+
+/* The loss of a model, one number, as what user holds has it: a mean over samples. Computes the
+ * same every time. NULL after grd_fail. */
+typedef grd_tensor *(*grd_loss_function)(grd_module *model, void *user);
+
+/* Of one head. The first three are changes of the loss when something takes the place of the head's
+ * output z: small or negative, and the model does without it. Read zero and mean together: what
+ * zero costs and mean does not was a constant. */
+typedef struct grd_head_effect {
+    const char *module; /* path of its MultiheadAttention below the model; "": the model itself */
+    int64_t head;
+    double zero;    /* z is 0 */
+    double mean;    /* z is its mean over all samples and queries of the call */
+    double uniform; /* z is that of weights that are uniform over the keys that are seen */
+    /* The sum over samples of |sum over queries of z . dL/dz|, which for a mean over samples is
+     * E|z . dL/dz| (Michel et al. 2019). NAN: no gradient came there, as where the loss function
+     * records nothing. */
+    double importance;
+} grd_head_effect;
+typedef struct grd_head_effects {
+    double loss; /* with all heads */
+    int64_t num_heads;
+    const grd_head_effect *heads; /* module by module in the order added; the scope's */
+} grd_head_effects;
+/* Of every MultiheadAttention below model that was made by grd_mha_create. Calls loss two times and
+ * three times a head, in eval mode, recorded once, and leaves the model as it was, gradients
+ * included. Zeros on failure. */
+GRD_API GRD_MUST_USE grd_head_effects grd_ablate_heads(grd_module *model, grd_loss_function loss,
+                                                       void *user);
+
+GRD_API GRD_MUST_USE grd_head_effects grd_at_head_effects(grd_head_effects result, const char *file,
+                                                          int line);
+
 #ifdef __cplusplus
 }
 #endif
@@ -107,6 +141,7 @@ GRD_API GRD_MUST_USE grd_status grd_score_heads(const grd_tensor *weights,
 #define grd_heads_weights(...) grd_at(grd_heads_weights(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_heads_visible(...) grd_at(grd_heads_visible(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_score_heads(...) grd_at_answer(grd_score_heads(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_ablate_heads(...) grd_at_head_effects(grd_ablate_heads(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 
 #endif
