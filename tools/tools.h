@@ -28,6 +28,7 @@ int run_gradcheck(options *o);
 int run_attention(options *o);
 int run_attention_explain(options *o);
 int run_attention_mask(options *o);
+int run_teach(options *o);
 /* gradus train with --replay, and with --dry-run. */
 int run_replay(options *o);
 int dry_run(options *o);
