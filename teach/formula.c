@@ -215,10 +215,19 @@ static const char *write_item(const setter *s, const char *at)
     return end;
 }
 
+/* Whether a product may end or begin so: the space in it is shown. */
+static bool is_factor(char c)
+{
+    return isalnum((unsigned char)c) || strchr("[]{}", c);
+}
+
 static void write_items(const setter *s, const char *at, const char *end)
 {
-    while (at < end)
-        at = *at == ' ' ? at + 1 : write_item(s, at);
+    for (const char *next; at < end; at = next) {
+        next = *at == ' ' ? at + 1 : write_item(s, at);
+        if (*at == ' ' && is_factor(at[-1]) && is_factor(at[1]))
+            fputs("<mspace width=\"0.17em\"/>", s->out);
+    }
 }
 
 void write_formula(FILE *out, const document *d, const char *formula)

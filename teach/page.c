@@ -202,7 +202,12 @@ static void write_picture(writer *w, const part *p)
     fputs("<figure>", w->out);
     write_within(w, "<figcaption>", p->text, "</figcaption>");
     fputs("<pre class=\"picture\">", w->out);
-    grdi_page_escape(w->out, p->more);
+    for (const char *at = p->more; *at;) {
+        const size_t length = strcspn(at, "\n");
+        write_piece(w->out, at, length);
+        fputc('\n', w->out);
+        at += length + (at[length] == '\n');
+    }
     fputs("</pre></figure>\n", w->out);
 }
 
@@ -210,10 +215,11 @@ static void write_listing(writer *w, const part *p)
 {
     fputs("<pre class=\"listing\"><code>", w->out);
     for (const line *l = p->lines; l; l = l->next) {
+        fputs("<span class=\"line\">", w->out);
         if (l->number)
             fprintf(w->out, "<span class=\"number\">%d</span>", l->number);
         grdi_page_escape(w->out, l->text);
-        fputc('\n', w->out);
+        fputs("</span>\n", w->out);
     }
     fputs("</code></pre>\n", w->out);
 }
@@ -309,14 +315,19 @@ static bool finish(draft *page, const char *path, const char *title)
 }
 
 static const char course[] = "Autograd in short lessons";
+static const char about[] =
+    "<p>Every listing is the code that ran when this page was made, and every number "
+    "is what it computed. In a terminal: <code>gradus teach</code>.</p>\n";
 
 bool write_page(const char *path, document *const lessons[], int count)
 {
     draft page;
     if (!begin(&page))
         return false;
-    if (count > 1)
+    if (count > 1) {
+        fputs(about, page.out);
         write_contents(page.out, lessons, count, "#", "");
+    }
     for (int i = 0; i < count; i++) {
         const lesson *told = lessons[i]->lesson;
         fputs("<article>\n", page.out);
@@ -346,6 +357,7 @@ static bool write_index(const char *path, document *const lessons[], int count)
     draft page;
     if (!begin(&page))
         return false;
+    fputs(about, page.out);
     write_contents(page.out, lessons, count, "", ".html");
     return finish(&page, path, course);
 }
