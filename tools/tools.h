@@ -43,5 +43,7 @@ int complain_of_library(void);
 const char *program_path(void); /* as it was called */
 /* errno in words. */
 const char *system_error(void);
+/* Shows a file in the user's browser. False after a message. */
+bool open_page(const char *path);
 
 #endif
