@@ -163,6 +163,7 @@ static void flash_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative flash = {
     .op = "flash_attention",
+    .rule = "y = w v, w = softmax(s q k^T): dv = w^T dy, ds = w (dw - sum(w dw)), dq = s ds k",
     .needs = { ALL, ALL, ALL, ALL },
     .attributes = sizeof(settings),
     .backward = flash_backward,
@@ -270,6 +271,7 @@ static void packed_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative flash_packed = {
     .op = "flash_attention",
+    .rule = "y = w v, w = softmax(s q k^T): dv = w^T dy, ds = w (dw - sum(w dw)), dq = s ds k",
     .needs = { PACKED_ALL, PACKED_ALL },
     .attributes = sizeof(settings),
     .backward = packed_backward,

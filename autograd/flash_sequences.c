@@ -112,6 +112,7 @@ static void sequences_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]
 
 static const grdi_derivative sequences = {
     .op = "flash_attention",
+    .rule = "y = w v, w = softmax(s q k^T): dv = w^T dy, ds = w (dw - sum(w dw)), dq = s ds k",
     .needs = { ALL, ALL, ALL },
     .attributes = sizeof(settings),
     .backward = sequences_backward,
