@@ -61,6 +61,14 @@ static const command commands[] = {
       "  gradus attention mask --queries 4 --keys 7 --causal --align bottom_right --output mask.svg\n"
       "  gradus attention mask case.h5 --sample 1 --head 2\n",
       run_attention_mask },
+    { "teach", TEACH, "[LESSON] [options]",
+      "Teaches autograd in short lessons, whose numbers it computes as it goes.\n"
+      "Without a LESSON it lists them.",
+      "  gradus teach\n"
+      "  gradus teach diamond\n"
+      "  gradus teach gradcheck --output gradcheck.html\n"
+      "  gradus teach --output lessons/                 all of them, with an index\n",
+      run_teach },
     { "help", HELP, "[COMMAND]",
       "Shows what a command does and lists its options.\n"
       "Without a COMMAND it lists the commands.",

@@ -125,6 +125,13 @@ static const option gradcheck_rows[] = {
       "compare along one direction instead of every element" },
 };
 
+static const option teach_rows[] = {
+    { "list", SWITCH, AT(list), "false", "", NULL, TEACH, LOCAL, "list the lessons, and stop" },
+    { "output", TEXT, AT(output), NULL, "PATH", NULL, TEACH, LOCAL,
+      "write a page, or with a PATH that ends in / a folder of pages" },
+    { "plain", SWITCH, AT(plain), "false", "", NULL, TEACH, LOCAL, "no colours, whatever the terminal" },
+};
+
 static const option check_rows[] = {
     { "layout", TEXT, AT(module_layout), "batch_first", "batch_first|sequence_first|unbatched", NULL, CHECK, LOCAL,
       "of inputs: (B, T, E), (T, B, E) or (T, E)" },
@@ -191,6 +198,7 @@ const option_group option_groups[] = {
     GROUP("Replay", replay_rows),
     GROUP("Gradcheck", gradcheck_rows),
     GROUP("Attention", attention_rows),
+    GROUP("Lessons", teach_rows),
     GROUP("Output", output_rows),
 };
 /* clang-format on */

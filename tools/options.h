@@ -45,6 +45,8 @@ typedef struct options {
     double temperature;
     /* gradcheck */
     truth list, fast;
+    /* teach; list too */
+    truth plain;
     /* check: of the module that is made; a case states its own */
     char *module_layout, *plant;
     int64_t module_kdim, module_vdim;
@@ -74,6 +76,8 @@ enum {
     SDPA_CASE = 1 << 11,
     MHA_CASE = 1 << 12
 };
+/* What is looked at. */
+enum { TEACH = 1 << 17 };
 /* What speaks of the program itself, and every command: all but what files state. */
 enum { HELP = 1 << 21, MANUAL = 1 << 19, COMPLETION = 1 << 20 };
 enum { TALKS = HELP | MANUAL | COMPLETION, EVERY_COMMAND = ~(REPLAY | SDPA_CASE | MHA_CASE) };
