@@ -19,7 +19,7 @@
 #define BAND CASE | ATTENTION_MASK
 
 static const option data_rows[] = {
-    { "task", TEXT, AT(task), NULL, "copy|reverse|sort|add|recall|induction", NULL, TRAINED | SAMPLE, REFUSED,
+    { "task", TEXT, AT(task), NULL, "copy|reverse|sort|add|recall|induction|dyck|histogram|modadd", NULL, TRAINED | SAMPLE, REFUSED,
       "a generated task" },
     { "length", INTEGER, AT(length), "0", "N", "[0,4096]", TRAINED | SAMPLE, REFUSED,
       "items in a sequence of the task (0: the task's own)" },
