@@ -49,6 +49,9 @@ typedef struct options {
     char *module_layout, *plant;
     int64_t module_kdim, module_vdim;
     truth module_bias_kv, module_zero_attn, list_plants;
+    /* tasks */
+    int64_t task_steps; /* 0: each one's own */
+    truth quick;
     /* all */
     truth json, help;
 
@@ -65,7 +68,15 @@ typedef enum option_kind {
 } option_kind;
 
 /* Commands that take an option, as a set. */
-enum { TRAIN = 1, SAMPLE = 2, CHECK = 4, INSPECT = 8, REPLAY = 16, GRADCHECK = 32 };
+enum {
+    TRAIN = 1,
+    SAMPLE = 2,
+    CHECK = 4,
+    INSPECT = 8,
+    REPLAY = 16,
+    GRADCHECK = 32,
+    TASKS = 1 << 18
+};
 /* gradus attention, and the attributes of its cases, by their module. */
 enum {
     ATTENTION_RUN = 1 << 8,
