@@ -33,6 +33,7 @@ static const struct {
     { "grd_encoder_output", sizeof(grd_encoder_output) },
     { "grd_error", sizeof(grd_error) },
     { "grd_generate_options", sizeof(grd_generate_options) },
+    { "grd_grad_norm", sizeof(grd_grad_norm) },
     { "grd_grad_options", sizeof(grd_grad_options) },
     { "grd_gradcheck_options", sizeof(grd_gradcheck_options) },
     { "grd_gradcheck_report", sizeof(grd_gradcheck_report) },

@@ -327,9 +327,11 @@ grd_attention grd_mha_forward(grd_module *self, const grd_tensor *query, const g
     grd_scope scope;
     grdi_scope_open(&scope);
     const mha *m = grd_module_data(self);
+    grdi_module_enter(self);
     grd_attention result = attend(self, x, args, NULL);
     if (result.output)
         result.output = grd_forward(m->out_proj, merge(m, result.output));
+    grdi_module_leave(self);
     result = grdi_hand_out(&scope, result);
     if (result.output)
         grdi_module_call_hooks(self, result.output);

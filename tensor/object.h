@@ -76,6 +76,7 @@ typedef struct grdi_modes {
     grd_device *device;
     grd_dtype dtype;
     bool no_grad, anomaly, strict_kernels;
+    struct grd_trace *trace; /* notes what is recorded (autograd/trace.h); NULL: none is open */
 } grdi_modes;
 
 struct grd_scope {

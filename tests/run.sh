@@ -56,9 +56,10 @@ stage() {
 
 # No test takes out OPENBLAS_CORETYPE, which changes speed and rounding: what passes, passes with it.
 install_packages build-essential meson ninja-build pkg-config python3 libopenblas-dev libhdf5-dev \
-    hdf5-tools libcriterion-dev libjansson-dev libpopt-dev nettle-dev zlib1g-dev python3-h5py \
-    python3-numpy || exit 1
-[ "$quick" ] || install_packages clang clang-format libclang-rt-14-dev || exit 1
+    hdf5-tools libcriterion-dev libjansson-dev libpopt-dev nettle-dev zlib1g-dev libpng-dev \
+    python3-h5py python3-numpy man-db groff-base mandoc zsh || exit 1
+[ "$quick" ] || install_packages clang clang-format libclang-rt-14-dev chromium fonts-dejavu-core \
+    doxygen graphviz || exit 1
 
 sanitizers='-Dbuildtype=debugoptimized -Db_lto=false -Db_lundef=false'
 if [ "$quick" ]; then
@@ -68,7 +69,7 @@ else
     CC=clang CXX=clang++ stage clang '-Dbuildtype=debugoptimized -Db_lto=false -Dwerror=true' \
         '--suite quick'
     CFLAGS=-fno-sanitize-recover=all stage asan "$sanitizers -Db_sanitize=address,undefined" \
-        '--no-suite once --no-suite long --no-suite sets --timeout-multiplier 4'
+        '--no-suite once --no-suite long --no-suite sets --no-suite browser --timeout-multiplier 4'
     stage tsan "$sanitizers -Db_sanitize=thread -Dtests=threads" \
         '--suite threads --timeout-multiplier 4'
 fi
