@@ -62,6 +62,7 @@ static const struct {
     { "grd_sgd_options", sizeof(grd_sgd_options) },
     { "grd_shape", sizeof(grd_shape) },
     { "grd_task_options", sizeof(grd_task_options) },
+    { "grd_task_pattern", sizeof(grd_task_pattern) },
     { "grd_text_options", sizeof(grd_text_options) },
     { "grd_transformer_options", sizeof(grd_transformer_options) },
     { "grd_transformer_output", sizeof(grd_transformer_output) },
