@@ -188,7 +188,7 @@ static bool may_step(const grd_optimizer *self, double lr)
     int64_t gradients = 0, mine = 0;
     if (!(lr >= 0 && isfinite(lr)))
         return grdi_fail(GRD_ERROR_ARGUMENT, "optimizer_step", "the learning rate is %g", lr);
-    grdi_gradient_norm("optimizer_step", self->module, &gradients);
+    grdi_gradient_norm("optimizer_step", self->module, &(grdi_norm_parts){ 0 }, &gradients);
     if (grdi_latched())
         return false;
     if (!gradients)

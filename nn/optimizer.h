@@ -73,8 +73,15 @@ grd_optimizer *grdi_optimizer_create(const grdi_algorithm *algorithm, int num_mo
 
 /* ---- Gradients of a tree: gradients.c ---- */
 
+/* Parts of the tree whose sums of squares are wanted too: added to their norm. */
+typedef struct grdi_norm_parts {
+    grd_grad_norm *parts;
+    int64_t count;
+} grdi_norm_parts;
+
 /* The norm of all gradients of module's parameters, in f64 and in a fixed order, and how many
  * there are. One that is not finite is an error that names its parameter; NaN then. */
-double grdi_gradient_norm(const char *op, const grd_module *module, int64_t *count);
+double grdi_gradient_norm(const char *op, const grd_module *module, const grdi_norm_parts *parts,
+                          int64_t *count);
 
 #endif

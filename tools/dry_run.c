@@ -50,7 +50,7 @@ static grd_status measure(stepper *t, const counter *c)
 {
     step_report report = { 0 };
     grd_scope *scope = open_scope(t->o);
-    t->s = make_setup(t->o);
+    stepper_set_up(t);
     if (train_step(t, &report) && train_step(t, &report)) {
         grd_module_print(stdout, t->s.model);
         print_memory(t, c);

@@ -1,5 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "tools/folder.h"
+#include "nn/files.h"
 #include "tools/checkpoints.h"
 #include "tools/tools.h"
 
@@ -83,8 +84,7 @@ bool folder_continues(const folder *f)
     return f->saved >= 0;
 }
 
-/* With the folders above it. */
-static bool make_folder(const char *path)
+bool make_folder(const char *path)
 {
     char part[4096];
     if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)
@@ -100,13 +100,23 @@ static bool make_folder(const char *path)
     return complain("%s: %s", part, system_error());
 }
 
-bool folder_open(folder *f, int64_t step)
+/* After the metrics are locked: a run that is refused changes nothing. */
+static bool write_config(const char *path, const char *config)
 {
-    char lines[4096];
+    if (grdi_file_write("train", path, config, strlen(config)))
+        return true;
+    complain_of_library();
+    return false;
+}
+
+bool folder_open(folder *f, int64_t step, const char *config)
+{
+    char lines[4096], options[4096];
     if (!f->path)
         return true;
     if (!make_folder(f->path) || !join(lines, f->path, "metrics.jsonl") ||
-        !metrics_open(&f->metrics, lines, step))
+        !join(options, f->path, "config.json") || !metrics_open(&f->metrics, lines, step) ||
+        !write_config(options, config))
         return false;
     if (!folder_continues(f)) {
         unlink(f->weights);

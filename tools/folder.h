@@ -1,4 +1,4 @@
-/* The folder of a run: weights.h5 (the newest), best.h5 and metrics.jsonl. */
+/* The folder of a run: weights.h5 (the newest), best.h5, metrics.jsonl and config.json. */
 #ifndef GRADUS_TOOLS_FOLDER_H
 #define GRADUS_TOOLS_FOLDER_H
 
@@ -16,8 +16,12 @@ typedef struct folder {
  * checkpoint, and refuses or notes what it changes. An exit status. */
 int folder_find(folder *f, options *o);
 bool folder_continues(const folder *f);
-/* Makes the folder and opens its metrics for a run at `step`. False after a message. */
-bool folder_open(folder *f, int64_t step);
+/* Makes the folder, opens its metrics for a run at `step` and notes the run's options, as JSON.
+ * False after a message. */
+bool folder_open(folder *f, int64_t step, const char *config);
 void folder_close(folder *f);
+
+/* With the folders above it; that it exists is fine. False after a message. */
+bool make_folder(const char *path);
 
 #endif

@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* F_OFD_SETLK */
 #include "tools/metrics.h"
 #include "tools/tools.h"
 
@@ -40,11 +40,12 @@ static long end_of_kept(metrics *m, int64_t step)
     return end;
 }
 
-/* One process at a time: the system drops the lock when it ends, however it ends. */
+/* One run at a time: the system drops the lock when the process ends, however it ends. It belongs
+ * to the open file, so that reading the same file for a report does not drop it. */
 static bool lock(FILE *file)
 {
     struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    return fcntl(fileno(file), F_SETLK, &whole) == 0;
+    return fcntl(fileno(file), F_OFD_SETLK, &whole) == 0;
 }
 
 bool metrics_open(metrics *m, const char *path, int64_t step)
@@ -58,6 +59,7 @@ bool metrics_open(metrics *m, const char *path, int64_t step)
         return complain("%s: another run writes there", path);
     }
     const long end = end_of_kept(m, step);
+    m->resumed = step > 0;
     if (fseek(m->file, end, SEEK_SET) != 0 || ftruncate(file, end) != 0)
         return complain("%s: %s", path, system_error());
     return true;
@@ -71,6 +73,15 @@ static void put_number(FILE *file, const char *name, double x)
         fprintf(file, ", \"%s\": null", name);
 }
 
+/* Nine digits tell two floats apart, and keep the lines of a deep model short. */
+static void put_layers(FILE *file, const layers *all)
+{
+    fputs(", \"grad_norms\": {", file);
+    for (int64_t i = 0; i < all->count; i++)
+        fprintf(file, "%s\"%s\": %.9g", i ? ", " : "", all->norms[i].path, all->norms[i].norm);
+    fputc('}', file);
+}
+
 bool metrics_write(metrics *m, const step_report *r, double val_loss)
 {
     if (!m->file)
@@ -81,7 +92,14 @@ bool metrics_write(metrics *m, const step_report *r, double val_loss)
     put_number(m->file, "lr", r->lr);
     put_number(m->file, "grad_norm", r->grad_norm);
     put_number(m->file, "tokens_per_second", r->tokens / r->seconds);
-    fputs("}\n", m->file);
+    put_number(m->file, "tokens", r->tokens);
+    put_layers(m->file, &r->layers);
+    fputs(m->resumed ? ", \"resumed\": true}\n" : "}\n", m->file);
+    m->resumed = false;
+    if (seconds_now() - m->flushed > 0.5) {
+        fflush(m->file); /* for those who watch */
+        m->flushed = seconds_now();
+    }
     return !ferror(m->file) || complain("metrics.jsonl cannot be written");
 }
 

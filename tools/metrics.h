@@ -1,5 +1,4 @@
-/* metrics.jsonl: a line for each step, {"step", "loss", "val_loss", "lr", "grad_norm",
- * "tokens_per_second"}; val_loss null where nothing was validated. */
+/* metrics.jsonl: a line for each step, as docs/training.md says. */
 #ifndef GRADUS_TOOLS_METRICS_H
 #define GRADUS_TOOLS_METRICS_H
 
@@ -9,7 +8,9 @@
 
 typedef struct metrics {
     FILE *file;
-    double best; /* the least val_loss of lines that were kept or written; INFINITY: none */
+    double best;    /* the least val_loss of lines that were kept or written; INFINITY: none */
+    double flushed; /* when */
+    bool resumed;   /* the next line is the first of a run that goes on */
 } metrics;
 
 /* Opens the file, keeps the lines of steps up to `step` and drops what follows, so that no step

@@ -2,6 +2,8 @@
 #ifndef GRADUS_TOOLS_PROGRESS_H
 #define GRADUS_TOOLS_PROGRESS_H
 
+#include "tools/layers.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,6 +19,7 @@ typedef struct progress {
 typedef struct step_report {
     int64_t step; /* 1 for the first */
     double loss, lr, grad_norm;
+    layers layers; /* their norms */
     double tokens, seconds;
 } step_report;
 

@@ -9,6 +9,12 @@ bool stepper_begin(stepper *t, const options *o)
     return t->batches;
 }
 
+void stepper_set_up(stepper *t)
+{
+    t->s = make_setup(t->o);
+    t->layers = layers_of(t->s.model);
+}
+
 void stepper_end(stepper *t)
 {
     free(t->batches);
@@ -44,12 +50,13 @@ bool train_step(stepper *t, step_report *report)
 {
     const double start = seconds_now();
     grd_scope *scope = grd_scope_begin();
-    *report = (step_report){ .tokens = next_batches(t) };
+    *report = (step_report){ .tokens = next_batches(t), .layers = t->layers };
     for (int64_t i = 0; i < t->o->accumulate; i++)
         report->loss += accumulate(t, t->batches[i], report->tokens);
     report->lr = grd_schedule_at(&t->s.schedule, t->step);
     report->grad_norm =
-        grd_clip_grad_norm(t->s.model, t->o->clip_norm > 0 ? t->o->clip_norm : INFINITY);
+        grd_clip_grad_norms(t->s.model, t->o->clip_norm > 0 ? t->o->clip_norm : INFINITY,
+                            t->layers.norms, t->layers.count);
     grd_optimizer_step(t->s.optimizer, report->lr);
     if (grd_scope_end(scope) != GRD_OK)
         return false;

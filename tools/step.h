@@ -8,11 +8,13 @@
 typedef struct stepper {
     const options *o;
     setup s;
+    layers layers;
     grd_batch *batches; /* of one step */
     int64_t step;       /* steps done */
 } stepper;
 
-bool stepper_begin(stepper *t, const options *o); /* without a setup; false: out of memory */
+bool stepper_begin(stepper *t, const options *o); /* false: out of memory */
+void stepper_set_up(stepper *t);                  /* in the scope of the run; failures latch */
 void stepper_end(stepper *t);
 
 /* False with an error latched. */

@@ -161,7 +161,7 @@ static bool load(run *r)
 
 static int prepare_and_train(run *r)
 {
-    r->t.s = make_setup(r->t.o);
+    stepper_set_up(&r->t);
     if (grd_scope_end(NULL) != GRD_OK)
         return complain_of_library();
     introduce(r);
@@ -171,7 +171,7 @@ static int prepare_and_train(run *r)
         note("all %" PRId64 " steps are done; --steps N goes on to N", r->t.o->steps);
         return 0;
     }
-    if (!folder_open(&r->folder, r->t.step))
+    if (!folder_open(&r->folder, r->t.step, r->config))
         return EXIT_FAILED;
     const int status = train(r);
     folder_close(&r->folder);

@@ -17,13 +17,13 @@ typedef struct grd_matrix_options {
     const char *const *row_labels; /* a text each; NULL: numbers */
     const char *const *column_labels;
     const char *const *captions; /* of several matrices, a text each; NULL: numbers */
-    const grd_tensor *attend;    /* bool, broadcast to the matrix: false is masked; NULL: none is */
-    double low, high;            /* ends of the scale; equal: 0 and those of the values */
-    bool two_sided;              /* for differences: 0 is the middle, both sides are as long */
-    bool dark;     /* a PNG on a dark ground; an SVG is as dark as the page it is in */
-    int64_t cell;  /* pixels from cell to cell; 0: what fits */
-    int64_t width; /* grd_print_heatmap: columns of the terminal; 0: 80 */
-    bool colour;   /* grd_print_heatmap: the terminal has true colour */
+    const grd_tensor *attend;    /* bool, broadcast: false is masked; NULL: none is */
+    double low, high;            /* the ends of the scale; equal: 0 and the values' */
+    bool two_sided;              /* of differences: the scale has 0 in its middle */
+    bool dark;                   /* the ground of a PNG; an SVG follows its page */
+    int64_t cell;                /* pixels from cell to cell; 0: what fits */
+    int64_t width;               /* of the terminal, in columns; 0: 80 */
+    bool colour;                 /* the terminal has true colour */
 } grd_matrix_options;
 
 /* Writes a matrix (rows, columns), of any type, as a file: the path ends in .png, .svg or .csv.
@@ -52,9 +52,8 @@ GRD_API GRD_MUST_USE grd_status grd_view_matrix(const char *path, const grd_tens
 
 /* Draws a matrix (rows, columns) in a terminal, with labels and a legend, in colours if it has
  * them. What is wider than the width, or longer than 64 rows, is folded: a cell is then the largest
- * of several (two-sided: the one furthest from 0), and the legend says so. NaN is "??", a masked
- * cell
- * "//"; without colours what is below 0 is drawn in signs, what is above in blocks. NULL options:
+ * of several (two-sided: the one furthest from 0), and the legend says so. NaN is ??, a masked cell
+ * is //; without colours what is below 0 is drawn in signs, what is above in blocks. NULL options:
  * all defaults. GRD_ERROR_IO: out does not take it. */
 GRD_API grd_status grd_print_heatmap(FILE *out, const grd_tensor *matrix,
                                      const grd_matrix_options *options);

@@ -11,7 +11,8 @@ import time
 
 from common import PROGRAM, TINY, Case, gradus, metrics, tap
 
-KEYS = ["step", "loss", "val_loss", "lr", "grad_norm", "tokens_per_second"]
+KEYS = ["step", "loss", "val_loss", "lr", "grad_norm", "tokens_per_second", "tokens", "grad_norms"]
+LAYERS = ["token_embedding", "position_embedding", "blocks.0", "norm", "head"]
 
 
 class Runs(Case):
@@ -33,12 +34,18 @@ class Runs(Case):
         self.assertIn("saved", result.stderr)
         self.assertNotIn("\r", result.stderr)
         self.assertEqual({p.name for p in (self.folder / "run").iterdir()},
-                         {"weights.h5", "best.h5", "metrics.jsonl"})
+                         {"weights.h5", "best.h5", "metrics.jsonl", "config.json"})
+        self.train("--steps", 12, "--config", self.folder / "run" / "config.json", out=self.folder / "like it")
+        self.assertEqual((self.folder / "like it" / "config.json").read_text(),
+                         (self.folder / "run" / "config.json").read_text())
         lines = metrics(self.folder / "run")
         self.assertEqual([line["step"] for line in lines], list(range(1, 13)))
         for line in lines:
             self.assertEqual(list(line), KEYS)
-            self.assertTrue(all(line[key] > 0 for key in KEYS if key != "val_loss"), line)
+            self.assertTrue(all(line[key] > 0 for key in KEYS if key not in ("val_loss", "grad_norms")), line)
+            self.assertEqual(list(line["grad_norms"]), LAYERS)
+            self.assertAlmostEqual(math.hypot(*line["grad_norms"].values()), line["grad_norm"], 6)
+            self.assertEqual(line["tokens"], 16)  # 4 sequences of 4 that are asked for
         self.assertEqual([line["step"] for line in lines if line["val_loss"] is not None], [5, 10, 12])
         self.assertTrue(2 < lines[0]["loss"] < 5)
 
@@ -60,6 +67,7 @@ class Runs(Case):
         self.expect(0, gradus("train", "--out", self.folder / "halves", "--resume", "auto", "--steps", 20))
         self.assertEqual(self.weights("whole"), self.weights("halves"))
         a, b = metrics(self.folder / "whole"), metrics(self.folder / "halves")
+        self.assertEqual([line["step"] for line in a + b if line.pop("resumed", False)], [10])
         for line in a + b:
             del line["tokens_per_second"], line["val_loss"]
         self.assertEqual(a, b)

@@ -152,7 +152,7 @@ Test(matrix_file, a_full_disk_leaves_the_old_file)
 
 Test(matrix_file, sizes_from_none_to_many)
 {
-    const int64_t sizes[][2] = { { 0, 0 },    { 0, 3 },    { 3, 0 },      { 1, 1 },
+    const int64_t sizes[][2] = { { 0, 0 },    { 0, 3 },    { 3, 0 },    { 1, 1 },
                                  { 4096, 1 }, { 1, 4096 }, { 200, 200 } };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         const grd_tensor *x = grd_full(GRD_SHAPE(sizes[i][0], sizes[i][1]), 0.5);
