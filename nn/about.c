@@ -47,6 +47,7 @@ static const struct {
     { "grd_linear_options", sizeof(grd_linear_options) },
     { "grd_list", sizeof(grd_list) },
     { "grd_mask", sizeof(grd_mask) },
+    { "grd_matrix_options", sizeof(grd_matrix_options) },
     { "grd_maybe_int", sizeof(grd_maybe_int) },
     { "grd_maybe_real", sizeof(grd_maybe_real) },
     { "grd_mha_args", sizeof(grd_mha_args) },
