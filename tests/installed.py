@@ -1,5 +1,6 @@
 """installed.py BUILD_FOLDER: installs into a temporary folder, compiles the C program of README.md
-with what pkg-config says there, and runs it and the installed gradus."""
+with what pkg-config says there, and runs it and the installed gradus. The manual and completion are
+there too."""
 import os
 import pathlib
 import re
@@ -15,6 +16,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def output_of(*command, **options):
     return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, **options).stdout
+
+
+# Where Debian's man, bash and zsh look.
+BESIDES = ["share/man/man1/gradus.1", "share/man/man1/gradus-attention-run.1",
+           "share/bash-completion/completions/gradus.bash", "share/zsh/*/_gradus"]
 
 
 def main():
@@ -36,7 +42,9 @@ def main():
         near = len(values) >= 4 and all(abs(v - want) < 0.1 for v, want in zip(values, (0, 1, 1, 0)))
         version = output_of(next((folder / "root").rglob("bin/gradus")), "--version", env=environment)
         print(version)
-        return 0 if near and version.startswith("gradus ") else 1
+        absent = [name for name in BESIDES if not list((folder / "root").glob("**/" + name))]
+        print("not installed:", absent)
+        return 0 if not absent and near and version.startswith("gradus ") else 1
 
 
 if __name__ == "__main__":

@@ -125,6 +125,13 @@ static const option gradcheck_rows[] = {
       "compare along one direction instead of every element" },
 };
 
+static const option teach_rows[] = {
+    { "list", SWITCH, AT(list), "false", "", NULL, TEACH, LOCAL, "list the lessons, and stop" },
+    { "output", TEXT, AT(output), NULL, "PATH", NULL, TEACH, LOCAL,
+      "write a page, or with a PATH that ends in / a folder of pages" },
+    { "plain", SWITCH, AT(plain), "false", "", NULL, TEACH, LOCAL, "no colours, whatever the terminal" },
+};
+
 static const option check_rows[] = {
     { "layout", TEXT, AT(module_layout), "batch_first", "batch_first|sequence_first|unbatched", NULL, CHECK, LOCAL,
       "of inputs: (B, T, E), (T, B, E) or (T, E)" },
@@ -174,10 +181,10 @@ static const option attention_rows[] = {
 };
 
 static const option output_rows[] = {
+    { "output", TEXT, AT(output), NULL, "DIR", NULL, MANUAL, LOCAL, "write all pages into this folder" },
     { "json", SWITCH, AT(json), "false", "", NULL, CHECK | GRADCHECK | ATTENTION_EXPLAIN, LOCAL,
       "the result as JSON on stdout, and what else there is to say on stderr" },
-    { "help", SWITCH, AT(help), "false", "", NULL, TRAIN | SAMPLE | CHECK | INSPECT | GRADCHECK | ATTENTION, LOCAL,
-      "show this" },
+    { "help", SWITCH, AT(help), "false", "", NULL, EVERY_COMMAND, LOCAL, "show this" },
 };
 
 #define GROUP(title, rows) { title, rows, sizeof rows / sizeof rows[0] }
@@ -191,6 +198,7 @@ const option_group option_groups[] = {
     GROUP("Replay", replay_rows),
     GROUP("Gradcheck", gradcheck_rows),
     GROUP("Attention", attention_rows),
+    GROUP("Lessons", teach_rows),
     GROUP("Output", output_rows),
 };
 /* clang-format on */
@@ -210,6 +218,20 @@ const option *option_at(size_t i)
         if (i < option_groups[g].count)
             return &option_groups[g].rows[i];
     return NULL;
+}
+
+/* One meaning each, whatever the command. */
+static const struct {
+    char letter;
+    const char *name;
+} letters[] = { { 'h', "help" }, { 'o', "output" } };
+
+char letter_of(const option *row)
+{
+    for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++)
+        if (strcmp(letters[i].name, row->name) == 0)
+            return letters[i].letter;
+    return '\0';
 }
 
 size_t option_index(const option *row)

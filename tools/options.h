@@ -45,6 +45,8 @@ typedef struct options {
     double temperature;
     /* gradcheck */
     truth list, fast;
+    /* teach; list too */
+    truth plain;
     /* check: of the module that is made; a case states its own */
     char *module_layout, *plant;
     int64_t module_kdim, module_vdim;
@@ -74,6 +76,11 @@ enum {
     SDPA_CASE = 1 << 11,
     MHA_CASE = 1 << 12
 };
+/* What is looked at. */
+enum { TEACH = 1 << 17 };
+/* What speaks of the program itself, and every command: all but what files state. */
+enum { HELP = 1 << 21, MANUAL = 1 << 19, COMPLETION = 1 << 20 };
+enum { TALKS = HELP | MANUAL | COMPLETION, EVERY_COMMAND = ~(REPLAY | SDPA_CASE | MHA_CASE) };
 
 /* What happens when a resumed run is told something else than it was. */
 typedef enum option_change {
@@ -108,6 +115,7 @@ size_t num_options(void);
 const option *option_at(size_t i);
 /* By name with dashes or underscores; NULL if no option of these commands has it. */
 const option *option_named(const char *name, int commands);
+char letter_of(const option *row); /* 'o': -o is short for --output; '\0': it has none */
 size_t option_index(const option *o);
 const char *key_of(const option *o, char buffer[64]); /* its name in files */
 
