@@ -37,6 +37,7 @@ static const struct {
     { "grd_grad_options", sizeof(grd_grad_options) },
     { "grd_gradcheck_options", sizeof(grd_gradcheck_options) },
     { "grd_gradcheck_report", sizeof(grd_gradcheck_report) },
+    { "grd_graph_options", sizeof(grd_graph_options) },
     { "grd_group", sizeof(grd_group) },
     { "grd_head_effect", sizeof(grd_head_effect) },
     { "grd_head_effects", sizeof(grd_head_effects) },

@@ -2,7 +2,7 @@
 #ifndef GRADUS_VIEW_H
 #define GRADUS_VIEW_H
 
-#include <gradus/tensor.h>
+#include <gradus/nn.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -69,6 +69,21 @@ GRD_API grd_status grd_print_matrix(FILE *out, const grd_tensor *matrix);
  * 1024 x 1024. GRD_ERROR_IO: out does not take it. */
 GRD_API grd_status grd_mask_svg(FILE *out, const grd_tensor *visible, const char *title);
 
+typedef struct grd_graph_options {
+    grd_trace *trace;         /* open while the graph was made; NULL: only what the graph keeps */
+    const grd_module *module; /* names its parameters by their paths; a trace knows them itself */
+    int64_t collapse;         /* a module nested so deep is one box, the outermost 1; 0: none is */
+    const char *title;        /* NULL: "Graph" */
+} grd_graph_options;
+/* Draws the graph that root was computed by, down to the leaves, as .svg, .dot (for Graphviz) or
+ * .json by the path's ending. Of each op, leaf and constant: its name (grd_tensor_set_name, or a
+ * parameter's path), shape, dtype, call site, what it saved for backward in bytes, and statistics
+ * of its values and of its gradient in the last walk, or "not computed". The same graph gives the
+ * same bytes. GRD_ERROR_GRAPH: root does not require grad, or its graph was freed and not traced.
+ */
+GRD_API GRD_MUST_USE grd_status grd_graph_dump(const char *path, const grd_tensor *root,
+                                               const grd_graph_options *options);
+
 #ifdef __cplusplus
 }
 #endif
@@ -78,6 +93,7 @@ GRD_API grd_status grd_mask_svg(FILE *out, const grd_tensor *visible, const char
 #define grd_print_heatmap(...) grd_at_status(grd_print_heatmap(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_print_matrix(...) grd_at_status(grd_print_matrix(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_mask_svg(...) grd_at_status(grd_mask_svg(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_graph_dump(...) grd_at_answer(grd_graph_dump(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 
 #endif
