@@ -1,4 +1,4 @@
-/* The folder of a run: weights.h5 (the newest), best.h5, metrics.jsonl, config.json, report.html. */
+/* The folder of a run: the newest weights.h5, best.h5, metrics.jsonl, config.json, report.html. */
 #ifndef GRADUS_TOOLS_FOLDER_H
 #define GRADUS_TOOLS_FOLDER_H
 
