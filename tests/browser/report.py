@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from common import Case, main
 PROGRAM = os.environ["GRADUS"]
 TINY = ["--task", "copy", "--length", "4", "--embed-dim", "8", "--num-heads", "2", "--num-layers", "2",
         "--batch-size", "4", "--threads", "1", "--validate-batches", "2", "--dropout", "0.1"]
+DOCS = pathlib.Path(__file__).resolve().parent.parent.parent / "docs"
 READY = "document.documentElement?.dataset.ready === 'true'"
 HOSTILE = "</script><script>alert(1)</script> \u202e\x1b[2J & \"'"
 
@@ -119,14 +121,13 @@ class Report(Case):
     def test_a_chart_is_saved_as_a_picture_of_its_own(self):
         self.show(self.trained("--steps", "20"))
         for chart in ("loss", "norms", "rate", "rates"):
-            name, data = self.page.saved(lambda chart=chart: self.page.evaluate(
-                "id => [...document.querySelectorAll(`section[aria-labelledby='${id}-title'] button`)]"
-                ".find(button => button.textContent === 'SVG').click()", chart))
+            name, data = self.picture(chart)
             self.assertEqual(name, f"{chart}.svg")
             self.assertNotIn(b"var(", data)
             root = xml.etree.ElementTree.fromstring(data)
             self.assertTrue(root.tag.endswith("svg"))
             paths = [part for part in root.iter() if part.get("data-key")]
+            self.assertIn("".join(root.itertext()).strip()[:4], "Loss Grad Lear Toke")
             self.assertTrue(paths and all(part.get("stroke").startswith(("rgb", "color", "oklab")) for part in paths))
 
     def test_what_is_not_finite_or_damaged_is_told(self):
@@ -187,6 +188,30 @@ class Report(Case):
         self.assertEqual(sum(y < 250 for y in heights), 1, "one spike, far above the others")
         self.page.hover("#loss")
         self.assertRegex(self.text("section[aria-labelledby=loss-title] .where"), "^steps .* to ")
+
+    def picture(self, chart):
+        """The chart as it is saved, and its name."""
+        return self.page.saved(lambda: self.page.evaluate(
+            "id => [...document.querySelectorAll(`section[aria-labelledby='${id}-title'] button`)]"
+            ".find(button => button.textContent === 'SVG').click()", chart))
+
+    def test_the_pictures_of_the_documentation(self):
+        """Those of docs/training.md are what its command gives; $GRADUS_PICTURES=docs/pictures writes them anew."""
+        command = re.search(r"^    gradus (train --task .*)$", (DOCS / "training.md").read_text(), re.M)[1]
+        subprocess.run([PROGRAM, *command.split()], check=True, capture_output=True, timeout=300, cwd=self.folder)
+        self.page.emulate(width=960)
+        self.show(self.folder / "sort" / "report.html")
+        for chart in ("loss", "norms"):
+            _, data = self.picture(chart)
+            if "GRADUS_PICTURES" in os.environ:
+                (pathlib.Path(os.environ["GRADUS_PICTURES"]) / f"report-{chart}.svg").write_bytes(data)
+            old, new = (xml.etree.ElementTree.fromstring(text) for text in
+                        ((DOCS / "pictures" / f"report-{chart}.svg").read_bytes(), data))
+            self.assertEqual(old.get("viewBox"), new.get("viewBox"))
+            curves = [[part.get("d") for part in root.iter() if part.get("data-key")] for root in (old, new)]
+            # Rounding differs between machines, and training makes more of it: all but the first steps may differ.
+            for before, after in zip(*curves, strict=True):
+                self.assertAlmostEqual(*(float(re.match(r"M[\d.]+ ([\d.]+)", d)[1]) for d in (before, after)), delta=12)
 
     # ---- Hands and ears ----
 

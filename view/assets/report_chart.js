@@ -103,6 +103,16 @@ const Chart = (() => {
     return parts.join("");
   }
 
+  /* Gives a part that stands alone the looks of one on the page. */
+  const LOOKS = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "stroke-linejoin",
+    "stroke-linecap", "font-family", "font-size"];
+  function styled(part, alone) {
+    const style = getComputedStyle(part);
+    for (const name of ["style", "class"]) alone.removeAttribute(name);
+    for (const name of LOOKS) alone.setAttribute(name, style.getPropertyValue(name));
+    return alone;
+  }
+
   class Chart {
     /* curves: { key, name, x: { step, tokens }, y, smooth, colour, faint, strong, dash, dots, off }. With smooth,
        a function of the y's that smooth them, y is drawn faint below those. */
@@ -130,6 +140,7 @@ const Chart = (() => {
     entry(curve) {
       const line = Page.svg("line", { x1: 1, x2: 21, y1: 6, y2: 6, class: this.classOf(curve) });
       line.style.setProperty("--c", curve.colour);
+      curve.swatch = line;
       curve.value = Page.el("data", { class: "value", value: "" });
       const button = Page.el("button", { class: "chip curve-chip", "aria-pressed": String(!curve.off), onclick: () => {
         curve.off = !curve.off;
@@ -319,20 +330,31 @@ const Chart = (() => {
 
     /* ---- As a picture of its own: what the page's styles say, written into each part ---- */
 
+    /* Title and legend; and how high they are. */
+    head() {
+      const text = (x, y, words, more) => Page.svg("text", { x, y, fill: Page.colour("ink"), "font-size": 13,
+        "font-family": getComputedStyle(document.body).fontFamily, ...more }, words);
+      const parts = [text(LEFT, 26, `${this.title} (${document.title})`, { "font-size": 15, "font-weight": 600 })];
+      let x = LEFT, y = 50;
+      for (const curve of this.shown) {
+        const width = 46 + 7.4 * curve.name.length;
+        if (x + width > this.frame.width) [x, y] = [LEFT, y + 20];
+        parts.push(styled(curve.swatch, Page.svg("line", { x1: x, x2: x + 20, y1: y - 4, y2: y - 4 })), text(x + 27, y, curve.name));
+        x += width;
+      }
+      return [Page.svg("g", {}, parts), y + 8];
+    }
+
     download() {
-      const names = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "stroke-linejoin", "stroke-linecap", "font-family", "font-size"];
       this.cross.replaceChildren();
       const copy = this.svg.cloneNode(true), from = this.svg.querySelectorAll("*"), to = copy.querySelectorAll("*");
-      from.forEach((part, i) => {
-        const style = getComputedStyle(part);
-        to[i].removeAttribute("style");
-        for (const name of names) to[i].setAttribute(name, style.getPropertyValue(name));
-      });
-      copy.removeAttribute("aria-hidden");
-      copy.setAttribute("role", "img");
-      copy.prepend(Page.svg("title", {}, `${this.title}, ${document.title}`),
-        Page.svg("rect", { width: "100%", height: "100%", fill: Page.colour("surface") }));
-      Page.save(`${this.id}.svg`, new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
+      from.forEach((part, i) => styled(part, to[i]));
+      const [head, down] = this.head(), { width } = this.frame, height = this.height + down;
+      const picture = Page.svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" },
+        Page.svg("title", {}, `${this.title}, ${document.title}`),
+        Page.svg("rect", { width: "100%", height: "100%", fill: Page.colour("surface") }), head,
+        Page.svg("g", { transform: `translate(0 ${down})` }, [...copy.children]));
+      Page.save(`${this.id}.svg`, new Blob([new XMLSerializer().serializeToString(picture)], { type: "image/svg+xml" }));
       this.point();
     }
   }
