@@ -44,6 +44,14 @@ static const command commands[] = {
       "  gradus gradcheck softmax 'sdpa/*' MultiheadAttention\n"
       "  gradus gradcheck --list\n",
       run_gradcheck },
+    { "tasks", TASKS, "[NAME ...] [options]",
+      "Trains models on tasks whose attention is known, and holds their heads against it: unseen\n"
+      "sequences come out right, a head looks where the answers stand, and without it the loss rises.\n"
+      "docs/tasks.md has the figures and what they mean.",
+      "  gradus tasks --quick                           those that take seconds\n"
+      "  gradus tasks recall induction\n"
+      "  gradus tasks --json > tasks.json\n",
+      run_tasks },
     { "attention run", ATTENTION_RUN, "CASE.h5 RESULT.h5 [options]",
       "Computes the attention that a case file states, and its gradients.\n"
       "docs/cases.md has the format.",

@@ -53,6 +53,9 @@ typedef struct options {
     char *module_layout, *plant;
     int64_t module_kdim, module_vdim;
     truth module_bias_kv, module_zero_attn, list_plants;
+    /* tasks */
+    int64_t task_steps; /* 0: each one's own */
+    truth quick;
     /* all */
     truth json, help;
 
@@ -79,7 +82,7 @@ enum {
     MHA_CASE = 1 << 12
 };
 /* What is looked at. */
-enum { VIEW_RUN = 1 << 14, TEACH = 1 << 17 };
+enum { VIEW_RUN = 1 << 14, TEACH = 1 << 17, TASKS = 1 << 18 };
 /* What speaks of the program itself, and every command: all but what files state. */
 enum { HELP = 1 << 21, MANUAL = 1 << 19, COMPLETION = 1 << 20 };
 enum { TALKS = HELP | MANUAL | COMPLETION, EVERY_COMMAND = ~(REPLAY | SDPA_CASE | MHA_CASE) };

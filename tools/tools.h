@@ -25,6 +25,7 @@ int run_sample(options *o);
 int run_check(options *o);
 int run_inspect(options *o);
 int run_gradcheck(options *o);
+int run_tasks(options *o);
 int run_attention(options *o);
 int run_attention_explain(options *o);
 int run_attention_mask(options *o);
