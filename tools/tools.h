@@ -28,6 +28,8 @@ int run_gradcheck(options *o);
 int run_attention(options *o);
 int run_attention_explain(options *o);
 int run_attention_mask(options *o);
+int run_view_graph(options *o);
+int run_view_backward(options *o);
 int run_teach(options *o);
 int run_help(options *o);
 int run_manual(options *o);
