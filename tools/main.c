@@ -44,6 +44,14 @@ static const command commands[] = {
       "  gradus gradcheck softmax 'sdpa/*' MultiheadAttention\n"
       "  gradus gradcheck --list\n",
       run_gradcheck },
+    { "tasks", TASKS, "[NAME ...] [options]",
+      "Trains models on tasks whose attention is known, and holds their heads against it: unseen\n"
+      "sequences come out right, a head looks where the answers stand, and without it the loss rises.\n"
+      "docs/tasks.md has the figures and what they mean.",
+      "  gradus tasks --quick                           those that take seconds\n"
+      "  gradus tasks recall induction\n"
+      "  gradus tasks --json > tasks.json\n",
+      run_tasks },
     { "attention run", ATTENTION_RUN, "CASE.h5 RESULT.h5 [options]",
       "Computes the attention that a case file states, and its gradients.\n"
       "docs/cases.md has the format.",
@@ -74,6 +82,12 @@ static const command commands[] = {
       "  gradus view backward --output player.html      attention of two tokens\n"
       "  gradus view backward --example diamond --output diamond.html\n",
       run_view_backward },
+    { "view run", VIEW_RUN, "DIR [options]",
+      "Writes a page that shows a training run: curves, figures, options.\n"
+      "gradus train keeps such a page in DIR itself; docs/training.md says more.",
+      "  gradus view run copy --open\n"
+      "  gradus view run copy --follow --output /tmp/copy.html\n",
+      run_view_run },
     { "teach", TEACH, "[LESSON] [options]",
       "Teaches autograd in short lessons, whose numbers it computes as it goes.\n"
       "Without a LESSON it lists them.",

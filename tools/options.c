@@ -20,7 +20,7 @@
 #define BAND CASE | ATTENTION_MASK
 
 static const option data_rows[] = {
-    { "task", TEXT, AT(task), NULL, "copy|reverse|sort|add|recall|induction", NULL, TRAINED | SAMPLE | SHOWN, REFUSED,
+    { "task", TEXT, AT(task), NULL, "copy|reverse|sort|add|recall|induction|dyck|histogram|modadd", NULL, TRAINED | SAMPLE | SHOWN, REFUSED,
       "a generated task" },
     { "length", INTEGER, AT(length), "0", "N", "[0,4096]", TRAINED | SAMPLE | SHOWN, REFUSED,
       "items in a sequence of the task (0: the task's own)" },
@@ -77,7 +77,7 @@ static const option optimizer_rows[] = {
 static const option run_rows[] = {
     { "steps", INTEGER, AT(steps), "2000", "N", "[0,inf)", TRAIN, FREE, "steps in all" },
     { "out", TEXT, AT(out), NULL, "DIR", NULL, TRAIN, LOCAL,
-      "folder for weights.h5, best.h5 and metrics.jsonl (unset: nothing is saved)" },
+      "folder for weights.h5, best.h5, metrics.jsonl and report.html (unset: nothing is saved)" },
     { "resume", TEXT, AT(resume), NULL, "auto|never", NULL, TRAIN, LOCAL,
       "auto: go on with the run in DIR if there is one; never: start over" },
     { "save-every", INTEGER, AT(save_every), "200", "N", "[0,inf)", TRAIN, FREE,
@@ -88,13 +88,15 @@ static const option run_rows[] = {
       "batches for a validation (0: all)" },
     { "log-every", INTEGER, AT(log_every), "0", "N", "[0,inf)", TRAIN, FREE,
       "steps between lines where there is no terminal (0: 20 lines)" },
+    { "report", SWITCH, AT(report), "true", "true|false", NULL, TRAIN, FREE,
+      "keep report.html fresh, a page that shows the run" },
     { "overfit-batch", SWITCH, AT(overfit_batch), "false", "true|false", NULL, TRAIN, REFUSED,
       "train on the first batch again and again: the loss must fall to 0" },
     { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED | SHOWN, REFUSED, "numbers to compute with" },
     { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE | COMPUTES, FREE, "where to compute" },
-    { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK | SHOWN, NOTED,
+    { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK | TASKS | SHOWN, NOTED,
       "of weights, data, dropout and sampling" },
-    { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE | COMPUTES, FREE,
+    { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE | COMPUTES | TASKS, FREE,
       "for one operation (0: as many as there are processors)" },
     { "config", TEXT, AT(config), NULL, "FILE", NULL, TRAINED, LOCAL,
       "read options from JSON; those on the command line win" },
@@ -120,10 +122,28 @@ static const option use_rows[] = {
       "unseen sequences of a task to try" },
 };
 
+static const option view_rows[] = {
+    { "example", TEXT, AT(example), NULL, "attention|diamond|mlp", NULL, SHOWN, LOCAL,
+      "a small graph to learn from (unless a model is named: attention)" },
+    { "collapse", INTEGER, AT(collapse), "0", "N", "[0,64]", SHOWN, LOCAL,
+      "draw a module nested so deep as one box, the model being 1 (0: draw every op)" },
+    { "output", TEXT, AT(output), NULL, "FILE", NULL, SHOWN, LOCAL,
+      "where it goes: a graph by its ending as .svg, .dot or .json, a page as .html" },
+    { "output", TEXT, AT(output), NULL, "FILE.html", NULL, VIEW_RUN, LOCAL, "the page (unset: DIR/report.html)" },
+    { "open", SWITCH, AT(open), "false", "", NULL, VIEW_RUN, LOCAL, "show the page in a browser, by xdg-open" },
+    { "follow", SWITCH, AT(follow), "false", "", NULL, VIEW_RUN, LOCAL, "keep it fresh until the run ends" },
+};
+
 static const option gradcheck_rows[] = {
     { "list", SWITCH, AT(list), "false", "", NULL, GRADCHECK, LOCAL, "print the names, and stop" },
     { "fast", SWITCH, AT(fast), "false", "", NULL, GRADCHECK, LOCAL,
       "compare along one direction instead of every element" },
+};
+
+static const option tasks_rows[] = {
+    { "steps", INTEGER, AT(task_steps), "0", "N", "[0,inf)", TASKS, LOCAL,
+      "at most, for each (0: each one's own)" },
+    { "quick", SWITCH, AT(quick), "false", "", NULL, TASKS, LOCAL, "only those that take seconds" },
 };
 
 static const option teach_rows[] = {
@@ -181,18 +201,9 @@ static const option attention_rows[] = {
     { "vdim", INTEGER, AT(vdim), NULL, "N", "[1,1048576]", MHA_CASE, FREE, "numbers for a value (unset: embed-dim)" },
 };
 
-static const option view_rows[] = {
-    { "example", TEXT, AT(example), NULL, "attention|diamond|mlp", NULL, SHOWN, LOCAL,
-      "a small graph to learn from (unless a model is named: attention)" },
-    { "collapse", INTEGER, AT(collapse), "0", "N", "[0,64]", SHOWN, LOCAL,
-      "draw a module nested so deep as one box, the model being 1 (0: draw every op)" },
-    { "output", TEXT, AT(output), NULL, "FILE", NULL, SHOWN, LOCAL,
-      "where it goes: a graph by its ending as .svg, .dot or .json, a page as .html" },
-};
-
 static const option output_rows[] = {
     { "output", TEXT, AT(output), NULL, "DIR", NULL, MANUAL, LOCAL, "write all pages into this folder" },
-    { "json", SWITCH, AT(json), "false", "", NULL, CHECK | GRADCHECK | ATTENTION_EXPLAIN, LOCAL,
+    { "json", SWITCH, AT(json), "false", "", NULL, CHECK | GRADCHECK | ATTENTION_EXPLAIN | TASKS, LOCAL,
       "the result as JSON on stdout, and what else there is to say on stderr" },
     { "help", SWITCH, AT(help), "false", "", NULL, EVERY_COMMAND, LOCAL, "show this" },
 };
@@ -206,10 +217,11 @@ const option_group option_groups[] = {
     GROUP("Optimizer", optimizer_rows),
     GROUP("Run", run_rows),
     GROUP("Replay", replay_rows),
+    GROUP("View", view_rows),
     GROUP("Gradcheck", gradcheck_rows),
+    GROUP("Tasks", tasks_rows),
     GROUP("Attention", attention_rows),
     GROUP("Lessons", teach_rows),
-    GROUP("View", view_rows),
     GROUP("Output", output_rows),
 };
 /* clang-format on */
