@@ -11,11 +11,12 @@ typedef struct toy {
     const char *name, *task;
     int64_t layers, heads, embed_dim;
     int64_t steps, every; /* at most, and how often unseen sequences are tried */
-    double weight_decay;
-    double deviation;    /* of initial embeddings; 0: 0.02, as the library's */
-    bool attention_only; /* no feed-forward part */
-    bool quick;          /* seconds on any machine */
-    bool must_fail;      /* to show what the others need: it has too few layers */
+    double weight_decay;  /* 0: as gradus train's */
+    double deviation;     /* of initial embeddings; 0: 0.02, as the library's */
+    double lift;          /* that the pattern has to come to; 0: TOY_LIFT */
+    bool attention_only;  /* no feed-forward part */
+    bool quick;           /* seconds on any machine */
+    bool must_fail;       /* to show what the others need: it has too few layers */
 } toy;
 
 enum { MOST_TOY_HEADS = 16, MOST_TOY_PATTERNS = 2 };
@@ -36,14 +37,10 @@ typedef struct toy_result {
     toy_head heads[MOST_TOY_HEADS];
 } toy_result;
 
-enum { TOY_TARGET_PERCENT = 99, TOY_NATS = 1 };
+enum { TOY_TARGET_PERCENT = 99, TOY_LIFT = 5, TOY_NATS = 1 };
 
 /* Trains until the target, or the last step, and measures. False with an error latched, or after a
  * signal. */
 bool run_toy(const toy *t, const options *o, toy_result *result);
-
-/* How far the pattern's score has to come: five times uniform, or half of what is left above it
- * where that is less. */
-double toy_score_wanted(const grd_pattern_score *score);
 
 #endif

@@ -22,7 +22,8 @@ static bool set_options(options *o, const toy *t, const options *asked)
     o->num_heads = t->heads;
     o->num_layers = t->layers;
     o->ff_dim = t->attention_only ? 1 : 0;
-    o->weight_decay = t->weight_decay;
+    if (t->weight_decay > 0)
+        o->weight_decay = t->weight_decay;
     o->batch_size = BATCH;
     o->steps = asked->task_steps > 0 ? asked->task_steps : t->steps;
     o->seed = asked->seed;
@@ -65,12 +66,15 @@ static bool try_unseen(const stepper *s, progress *p, bool *going)
     return e.right * 100 >= TOY_TARGET_PERCENT;
 }
 
-/* On from the target by half as many steps again: at its edge the next sequences would tell by
- * luck whether it was reached. */
-static int64_t last_step(const stepper *s, const toy_result *result)
+/* Half as many steps again, in which the learning rate falls to 0: at the edge of the target, and
+ * at the full rate, it would be luck whether the next sequences are right. */
+static int64_t settle(stepper *s)
 {
-    const int64_t settled = result->steps + result->steps / 2;
-    return result->steps >= 0 && settled < s->o->steps ? settled : s->o->steps;
+    const int64_t last = s->step + s->step / 2;
+    s->s.schedule = (grd_schedule){
+        .shape = GRD_COSINE, .lr = s->o->lr, .warmup_steps = s->step, .total_steps = last
+    };
+    return last;
 }
 
 static bool train(const toy *t, stepper *s, toy_result *result)
@@ -78,17 +82,20 @@ static bool train(const toy *t, stepper *s, toy_result *result)
     progress p;
     step_report report;
     bool going = true;
+    int64_t last = s->o->steps;
     const clock_t start = clock();
     result->steps = -1;
     progress_begin(&p, 0, s->o->steps, s->o->steps / 4);
-    while (going && s->step < last_step(s, result)) {
+    while (going && s->step < last) {
         going = train_step(s, &report) && !caught_signal();
         if (!going)
             break;
         progress_step(&p, &report);
         const bool due = s->step % t->every == 0 || s->step == s->o->steps;
-        if (due && result->steps < 0 && try_unseen(s, &p, &going))
+        if (due && result->steps < 0 && try_unseen(s, &p, &going)) {
             result->steps = s->step;
+            last = settle(s);
+        }
     }
     progress_end(&p);
     result->seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
@@ -177,11 +184,6 @@ static bool measure(const toy *t, const stepper *s, toy_result *r)
     const grd_batch batch = grd_batch_at(data, 0);
     const bool done = ablate(t, model, batch, r) && score(t, data, model, batch, r);
     return grd_scope_end(scope) == GRD_OK && done && !caught_signal();
-}
-
-double toy_score_wanted(const grd_pattern_score *s)
-{
-    return fmin(5 * s->uniform, (1 + s->uniform) / 2);
 }
 
 bool run_toy(const toy *t, const options *asked, toy_result *result)
