@@ -10,6 +10,8 @@ lines of them, or behind one. Doxygen wants each declaration to have its own, ma
 - one behind code belongs to what stands before it;
 - a function without any is described by its section's title.
 
+In a page (.dox) the line @headers becomes a table of all headers.
+
 Names of the library become links. Lines that are set in from the text around them stay as they are."""
 import pathlib
 import re
@@ -144,8 +146,21 @@ def names_in(text):
     return {name for names in DECLARED.findall(code) for name in names if name} | set(CONSTANT.findall(code))
 
 
+def table(folder):
+    """The headers, each with its first sentence, and the next where that is a word."""
+    for path in sorted(folder.glob("*.h")):
+        if path.stem != "gradus":
+            opening = " ".join(lines_of(re.match(r"/\*(.*?)\*/", path.read_text(), re.S)[1]))
+            sentence = re.match(r"( \S+[.])?.*?[.](?= |$)", " " + opening.strip())[0]
+            yield f'<tr><td>@ref {path.stem} "{path.name}"</td><td>{escaped(sentence.strip(), set())}</td></tr>'
+
+
 def main():
     path = pathlib.Path(sys.argv[1])
+    if path.suffix == ".dox":
+        rows = "\n".join(table(path.parent.parent / "include/gradus"))
+        sys.stdout.write(path.read_text().replace("@headers", f'<table class="doxtable">\n{rows}\n</table>'))
+        return
     names = set().union(*(names_in(header.read_text()) for header in path.parent.glob("*.h")))
     sys.stdout.write(Filter(path.stem, names).run(path.read_text()))
 

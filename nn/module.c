@@ -338,14 +338,19 @@ grd_status grd_on_forward(grd_module *self, grd_forward_hook hook, void *user)
     return grdi_self.latched;
 }
 
-/* Notes that self runs, and what its parameters are called. A failure latches, and so ends what the
- * module would do. */
+/* Notes that self runs, and what the parameters below it are called, unless the module around has
+ * said so. A failure latches, and so ends what the module would do. */
 static void trace_module(grd_trace *trace, const grd_module *self)
 {
     char chars[GRDI_PATH_BYTES];
     const char *path = write_path(self, chars, sizeof chars);
+    const bool outermost = trace->call < 0;
     bool done = grdi_trace_enter(trace, self, path, self->kind_name);
-    for (int64_t i = 0; i < self->entries.count && done; i++) {
+    for (int64_t i = 0; outermost && done && i < grd_module_num_parameters(self); i++) {
+        const grd_named named = grd_module_parameter_at(self, i);
+        done = grdi_trace_name(trace, named.tensor, path, named.name);
+    }
+    for (int64_t i = 0; !outermost && done && i < self->entries.count; i++) {
         const grdi_entry *entry = grdi_entry_at(self, i);
         if (entry->kind == GRDI_PARAMETER)
             done = grdi_trace_name(trace, entry->tensor, path, entry->name);

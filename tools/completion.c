@@ -13,8 +13,8 @@ static filling filling_of(const char *value)
         const char *part;
         filling filling;
     } parts[] = { { "|", CHOICES },  { "COMMAND", COMMANDS }, { "DIR", FOLDERS },
-                  { "FILE", FILES }, { "CHECKPOINT", FILES }, { ".h5", FILES },
-                  { ".html", FILES } };
+                  { "FILE", FILES }, { "CHECKPOINT", FILES }, { "PATH", FILES },
+                  { ".h5", FILES },  { ".html", FILES } };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (strstr(value, parts[i].part))
             return parts[i].filling;

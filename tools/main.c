@@ -69,6 +69,12 @@ static const command commands[] = {
       "  gradus attention mask --queries 4 --keys 7 --causal --align bottom_right --output mask.svg\n"
       "  gradus attention mask case.h5 --sample 1 --head 2\n",
       run_attention_mask },
+    { "view run", VIEW_RUN, "DIR [options]",
+      "Writes a page that shows a training run: curves, figures, options.\n"
+      "gradus train keeps such a page in DIR itself; docs/training.md says more.",
+      "  gradus view run copy --open\n"
+      "  gradus view run copy --follow --output /tmp/copy.html\n",
+      run_view_run },
     { "teach", TEACH, "[LESSON] [options]",
       "Teaches autograd in short lessons, whose numbers it computes as it goes.\n"
       "Without a LESSON it lists them.",

@@ -76,7 +76,7 @@ static const option optimizer_rows[] = {
 static const option run_rows[] = {
     { "steps", INTEGER, AT(steps), "2000", "N", "[0,inf)", TRAIN, FREE, "steps in all" },
     { "out", TEXT, AT(out), NULL, "DIR", NULL, TRAIN, LOCAL,
-      "folder for weights.h5, best.h5 and metrics.jsonl (unset: nothing is saved)" },
+      "folder for weights.h5, best.h5, metrics.jsonl and report.html (unset: nothing is saved)" },
     { "resume", TEXT, AT(resume), NULL, "auto|never", NULL, TRAIN, LOCAL,
       "auto: go on with the run in DIR if there is one; never: start over" },
     { "save-every", INTEGER, AT(save_every), "200", "N", "[0,inf)", TRAIN, FREE,
@@ -87,6 +87,8 @@ static const option run_rows[] = {
       "batches for a validation (0: all)" },
     { "log-every", INTEGER, AT(log_every), "0", "N", "[0,inf)", TRAIN, FREE,
       "steps between lines where there is no terminal (0: 20 lines)" },
+    { "report", SWITCH, AT(report), "true", "true|false", NULL, TRAIN, FREE,
+      "keep report.html fresh, a page that shows the run" },
     { "overfit-batch", SWITCH, AT(overfit_batch), "false", "true|false", NULL, TRAIN, REFUSED,
       "train on the first batch again and again: the loss must fall to 0" },
     { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED, REFUSED, "numbers to compute with" },
@@ -117,6 +119,12 @@ static const option use_rows[] = {
     { "top-k", INTEGER, AT(top_k), "0", "N", "[0,inf)", SAMPLE, LOCAL, "choose among the N likeliest (0: all)" },
     { "sequences", INTEGER, AT(sequences), "1000", "N", "[1,1000000]", SAMPLE, LOCAL,
       "unseen sequences of a task to try" },
+};
+
+static const option view_rows[] = {
+    { "output", TEXT, AT(output), NULL, "FILE.html", NULL, VIEW_RUN, LOCAL, "the page (unset: DIR/report.html)" },
+    { "open", SWITCH, AT(open), "false", "", NULL, VIEW_RUN, LOCAL, "show the page in a browser, by xdg-open" },
+    { "follow", SWITCH, AT(follow), "false", "", NULL, VIEW_RUN, LOCAL, "keep it fresh until the run ends" },
 };
 
 static const option gradcheck_rows[] = {
@@ -204,6 +212,7 @@ const option_group option_groups[] = {
     GROUP("Optimizer", optimizer_rows),
     GROUP("Run", run_rows),
     GROUP("Replay", replay_rows),
+    GROUP("View", view_rows),
     GROUP("Gradcheck", gradcheck_rows),
     GROUP("Tasks", tasks_rows),
     GROUP("Attention", attention_rows),

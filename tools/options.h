@@ -30,7 +30,7 @@ typedef struct options {
     /* run */
     int64_t steps, seed, threads, save_every, validate_every, validate_batches, log_every;
     char *dtype, *device, *out, *resume, *config;
-    truth overfit_batch, dry_run, dump_config;
+    truth overfit_batch, report, dry_run, dump_config;
     /* replay; mask */
     char *replay, *output;
     /* attention */
@@ -43,6 +43,8 @@ typedef struct options {
     char *weights, *prompt;
     int64_t tokens, top_k, sequences;
     double temperature;
+    /* view */
+    truth open, follow;
     /* gradcheck */
     truth list, fast;
     /* teach; list too */
@@ -81,7 +83,7 @@ enum {
     MHA_CASE = 1 << 12
 };
 /* What is looked at. */
-enum { TEACH = 1 << 17, TASKS = 1 << 18 };
+enum { VIEW_RUN = 1 << 14, TEACH = 1 << 17, TASKS = 1 << 18 };
 /* What speaks of the program itself, and every command: all but what files state. */
 enum { HELP = 1 << 21, MANUAL = 1 << 19, COMPLETION = 1 << 20 };
 enum { TALKS = HELP | MANUAL | COMPLETION, EVERY_COMMAND = ~(REPLAY | SDPA_CASE | MHA_CASE) };

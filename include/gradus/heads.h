@@ -129,6 +129,24 @@ typedef struct grd_head_effects {
 GRD_API GRD_MUST_USE grd_head_effects grd_ablate_heads(grd_module *model, grd_loss_function loss,
                                                        void *user);
 
+/* ---- What is said of single pairs ---- */
+
+/* Edge attribution: A dL/dA for the weights A (B, H, L, S) of mha, a MultiheadAttention below
+ * model, all else as it is; 0 where a key is hidden. steps > 1 integrates: A times the mean of
+ * dL/dA over as many scales of A, all heads together, from 0 to 1. Then all pairs add up to what
+ * the heads change of the loss, from outputs of 0 to what they are (Hao et al. 2021).
+ *
+ * Calls loss steps times (0: once) in eval mode, recorded, and leaves the model as it was,
+ * gradients included. mha runs once a call, not within grd_recompute (GRD_ERROR_STATE). */
+GRD_NEW grd_tensor *grd_attribute_edges(grd_module *model, grd_module *mha, grd_loss_function loss,
+                                        void *user, int64_t steps);
+
+/* Attention rollout: how much of each token would be in each output if attention and residual
+ * branches, half and half, only mixed tokens: R = (A + I) / 2 R', A the mean over heads and R' the
+ * rollout of the layers below (Abnar and Zuidema 2020). Weights (B, H, T, T) of each layer, the
+ * first first -> (B, T, T), whose rows sum to 1 where those of the weights do. */
+GRD_NEW grd_tensor *grd_attention_rollout(grd_list weights);
+
 GRD_API GRD_MUST_USE grd_head_effects grd_at_head_effects(grd_head_effects result, const char *file,
                                                           int line);
 
@@ -141,6 +159,8 @@ GRD_API GRD_MUST_USE grd_head_effects grd_at_head_effects(grd_head_effects resul
 #define grd_heads_weights(...) grd_at(grd_heads_weights(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_heads_visible(...) grd_at(grd_heads_visible(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_score_heads(...) grd_at_answer(grd_score_heads(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_attribute_edges(...) grd_at(grd_attribute_edges(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_attention_rollout(...) grd_at(grd_attention_rollout(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_ablate_heads(...) grd_at_head_effects(grd_ablate_heads(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 
