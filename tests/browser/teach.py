@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 
-from common import Case, main
+from common import Case, ChromeError, main
 
 LESSONS = ["diamond", "order", "accumulate", "broadcast", "in_place", "gradcheck", "softmax", "attention", "masks",
            "vanishing"]
@@ -19,6 +19,16 @@ class Lessons(Case):
 
     def open(self, name):
         return self.page.open(self.lessons / f"{name}.html")
+
+    def arrive(self, name):
+        """Waits for a page that a link leads to; being on the way interrupts whoever asks."""
+        for attempt in range(5):
+            try:
+                return self.page.wait(f"location.pathname.endsWith('/{name}.html') && "
+                                      "document.readyState === 'complete'")
+            except ChromeError:
+                if attempt == 4:
+                    raise
 
     def test_every_page_is_in_order(self):
         for name in ["index", *LESSONS]:
@@ -37,12 +47,12 @@ class Lessons(Case):
         self.open("index")
         self.page.click("ol.lessons a")
         for name in LESSONS:
-            self.page.wait(f"location.pathname.endsWith('/{name}.html') && document.readyState === 'complete'")
+            self.arrive(name)
             self.assertEqual(self.page.evaluate("document.querySelectorAll('nav.neighbours').length"), 2)
             if name != LESSONS[-1]:
                 self.page.click("nav.neighbours span:last-child a")
         self.page.click("nav.neighbours > a")
-        self.page.wait("location.pathname.endsWith('/index.html')")
+        self.arrive("index")
 
     def test_a_question_is_folded_and_opens_by_keyboard(self):
         self.open("diamond")
