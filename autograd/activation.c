@@ -9,6 +9,7 @@ static void erf_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative erf_of = {
     .op = "erf",
+    .rule = "y = erf(x): dx = dy 2 / sqrt(pi) e^(-x^2)",
     .needs = { GRDI_INPUT(0) },
     .backward = erf_backward,
 };
@@ -31,6 +32,7 @@ static void tanh_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative tanh_of = {
     .op = "tanh",
+    .rule = "y = tanh(x): dx = dy (1 - y^2)",
     .needs = { GRDI_OUTPUT },
     .backward = tanh_backward,
 };
@@ -53,6 +55,7 @@ static void sigmoid_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative sigmoid = {
     .op = "sigmoid",
+    .rule = "y = 1 / (1 + e^-x): dx = dy y (1 - y)",
     .needs = { GRDI_OUTPUT },
     .backward = sigmoid_backward,
 };
@@ -75,6 +78,7 @@ static void relu_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative relu = {
     .op = "relu",
+    .rule = "y = max(x, 0): dx = dy where y > 0, else 0",
     .needs = { GRDI_OUTPUT },
     .backward = relu_backward,
 };
@@ -102,6 +106,7 @@ static void gelu_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative gelu = {
     .op = "gelu",
+    .rule = "y = x Phi(x): dx = dy (Phi(x) + x phi(x))",
     .needs = { GRDI_INPUT(0) },
     .backward = gelu_backward,
 };
@@ -131,6 +136,7 @@ static void gelu_tanh_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]
 
 static const grdi_derivative gelu_tanh = {
     .op = "gelu_tanh",
+    .rule = "y = x s, s = sigmoid(2 u(x)): dx = dy s (1 + x (1 - s) 2 u'(x))",
     .needs = { GRDI_INPUT(0) },
     .backward = gelu_tanh_backward,
 };
@@ -154,6 +160,7 @@ static void silu_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative silu = {
     .op = "silu",
+    .rule = "y = x s, s = sigmoid(x): dx = dy s (1 + x (1 - s))",
     .needs = { GRDI_INPUT(0) },
     .backward = silu_backward,
 };

@@ -27,8 +27,7 @@ const grd_tensor *grdi_append_zeros(const grd_tensor *additive, int64_t keys, in
 grd_tensor *grdi_dropout_at(const grd_tensor *x, double p, grdi_draw at);
 
 /* Attention in one kernel that keeps no weights: (B, Hq, L, Dv). Differentiable again and again, in
- * ops that do keep them. additive gets no gradient. Saves query, key, value, the result and what
- * masks it. *logsumexp (B, Hq, L) is that of the scores, unrecorded. */
+ * ops that do keep them. Saves query, key, value, the result and what masks it. *logsumexp (B, Hq, L) is that of the scores, unrecorded. */
 grd_tensor *grdi_attend(const grdi_flash_call *call, grd_tensor **logsumexp);
 
 /* The same for query, key and value in one projection, packed (B, T, 3 E), whose gradient is then
@@ -36,9 +35,9 @@ grd_tensor *grdi_attend(const grdi_flash_call *call, grd_tensor **logsumexp);
 grd_tensor *grdi_attend_projected(const grd_tensor *packed, const grdi_flash_call *call,
                                   grd_tensor **logsumexp);
 
-/* The gradients of a call by those ops: dx[i] where wants[i]. */
-void grdi_attend_backward(const grdi_flash_call *call, grd_tensor *dy, const bool wants[3],
-                          grd_tensor *dx[3]);
+/* The gradients of a call's query, key, value and additive by those ops: dx[i] where wants[i]. */
+void grdi_attend_backward(const grdi_flash_call *call, grd_tensor *dy, const bool wants[4],
+                          grd_tensor *dx[4]);
 
 /* ---- Sequences that lie end to end ---- */
 

@@ -8,6 +8,7 @@ static void tril_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative tril = {
     .op = "tril",
+    .rule = "y = tril(x): dx = tril(dy)",
     .attributes = sizeof(int64_t),
     .backward = tril_backward,
 };
@@ -24,6 +25,7 @@ static void triu_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative triu = {
     .op = "triu",
+    .rule = "y = triu(x): dx = triu(dy)",
     .attributes = sizeof(int64_t),
     .backward = triu_backward,
 };

@@ -16,6 +16,7 @@ static void cat_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative cat = {
     .op = "cat",
+    .rule = "y = the inputs, one after the other: each gets its part of dy",
     .attributes = sizeof(joint),
     .backward = cat_backward,
 };
@@ -77,6 +78,7 @@ static void stack_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative stack = {
     .op = "stack",
+    .rule = "y = the inputs, side by side: each gets its part of dy",
     .attributes = sizeof(int64_t),
     .backward = stack_backward,
 };
@@ -101,6 +103,7 @@ static void roll_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative roll = {
     .op = "roll",
+    .rule = "y = x, shifted around: dx = dy, shifted back",
     .attributes = 2 * sizeof(int64_t),
     .backward = roll_backward,
 };

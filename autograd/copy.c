@@ -8,6 +8,7 @@ static void cast_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative cast = {
     .op = "cast",
+    .rule = "y = x in another dtype: dx = dy in x's",
     .attributes = sizeof(grd_dtype),
     .backward = cast_backward,
 };
@@ -25,14 +26,22 @@ static void same_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
     dx[0] = dy;
 }
 
-static const grdi_derivative clone = { .op = "clone", .backward = same_backward };
+static const grdi_derivative clone = {
+    .op = "clone",
+    .rule = "y = x: dx = dy",
+    .backward = same_backward,
+};
 
 grd_tensor *grd_clone(const grd_tensor *x)
 {
     return grdi_record(&clone, grdi_clone(x), (const grd_tensor *[]){ x }, 1, NULL);
 }
 
-static const grdi_derivative contiguous = { .op = "contiguous", .backward = same_backward };
+static const grdi_derivative contiguous = {
+    .op = "contiguous",
+    .rule = "y = x: dx = dy",
+    .backward = same_backward,
+};
 
 grd_tensor *grd_contiguous(const grd_tensor *x)
 {
@@ -47,6 +56,7 @@ static void to_device_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]
 
 static const grdi_derivative to_device = {
     .op = "to_device",
+    .rule = "y = x on another device: dx = dy on x's",
     .attributes = sizeof(grd_device *),
     .backward = to_device_backward,
 };

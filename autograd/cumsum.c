@@ -17,6 +17,7 @@ static void cumsum_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative cumsum = {
     .op = "cumsum",
+    .rule = "y = the sums up to each element of x: dx = the sums of dy from each on",
     .attributes = sizeof(direction),
     .backward = cumsum_backward,
 };

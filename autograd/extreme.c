@@ -14,6 +14,7 @@ static void extreme_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative max = {
     .op = "max",
+    .rule = "y = max(x): dx = dy where x = y, shared where several are, else 0",
     .needs = { GRDI_INPUT(0) | GRDI_OUTPUT },
     .attributes = sizeof(grd_dims),
     .backward = extreme_backward,
@@ -31,6 +32,7 @@ grd_tensor *grd_max(const grd_tensor *x)
 
 static const grdi_derivative min = {
     .op = "min",
+    .rule = "y = min(x): dx = dy where x = y, shared where several are, else 0",
     .needs = { GRDI_INPUT(0) | GRDI_OUTPUT },
     .attributes = sizeof(grd_dims),
     .backward = extreme_backward,

@@ -51,11 +51,11 @@ typedef struct settings {
 
 /* The gradients of each sequence, in recorded ops: parts[i * count + b] of input i. */
 static void piecewise(const grdi_flash_call *whole, const grdi_sequences *s, const grd_tensor *dy,
-                      const bool wants[3], const grd_tensor **parts)
+                      const bool wants[4], const grd_tensor **parts)
 {
     grdi_draw draw = whole->draw;
     for (int64_t b = 0; b < s->count && !grdi_latched(); b++) {
-        grd_tensor *dx[3] = { NULL };
+        grd_tensor *dx[4] = { NULL };
         const int64_t *q = s->starts_q + b, *k = s->starts_k + b;
         grdi_flash_call call = *whole;
         call.query = grdi_sequence_part(whole->query, q[0], q[1]);
@@ -72,7 +72,7 @@ static void piecewise(const grdi_flash_call *whole, const grdi_sequences *s, con
 }
 
 static void composed(const grdi_flash_call *call, const grdi_sequences *s, const grd_tensor *dy,
-                     const bool wants[3], grd_tensor *dx[3])
+                     const bool wants[4], grd_tensor *dx[3])
 {
     const size_t bytes = 3 * (size_t)s->count * sizeof(grd_tensor *);
     const grd_tensor **parts = grdi_allocate(bytes);
@@ -90,8 +90,8 @@ static void composed(const grdi_flash_call *call, const grdi_sequences *s, const
 static void sequences_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 {
     grdi_flash_call call = ((const settings *)grdi_attributes(node))->call;
-    const bool wants[] = { grdi_wants(node, QUERY), grdi_wants(node, KEY),
-                           grdi_wants(node, VALUE) };
+    const bool wants[] = { grdi_wants(node, QUERY), grdi_wants(node, KEY), grdi_wants(node, VALUE),
+                           false };
     grdi_sequences s;
     const grd_tensor *output = grdi_saved_output(node);
     const grd_tensor *logsumexp = grdi_saved_extra(node, LOGSUMEXP);
@@ -112,6 +112,7 @@ static void sequences_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]
 
 static const grdi_derivative sequences = {
     .op = "flash_attention",
+    .rule = "y = w v, w = softmax(s q k^T): dv = w^T dy, ds = w (dw - sum(w dw)), dq = s ds k",
     .needs = { ALL, ALL, ALL },
     .attributes = sizeof(settings),
     .backward = sequences_backward,

@@ -8,6 +8,7 @@ static void index_add_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]
 
 static const grdi_derivative index_add = {
     .op = "index_add",
+    .rule = "y = x, with v added at an index: dx = dy, dv = dy at the index",
     .attributes = sizeof(int),
     .backward = index_add_backward,
 };
@@ -36,6 +37,7 @@ static bool index_select_add(grdi_node *node, const grd_tensor *dy, grd_tensor *
 
 static const grdi_derivative index_select = {
     .op = "index_select",
+    .rule = "y = x at an index: dx = 0, with dy added at the index",
     .attributes = sizeof(int),
     .backward = index_select_backward,
     .add = index_select_add,
@@ -56,6 +58,7 @@ static void embedding_add_backward(grdi_node *node, grd_tensor *dy, grd_tensor *
 
 static const grdi_derivative embedding_add = {
     .op = "embedding_add",
+    .rule = "y = x, with rows v added at tokens: dx = dy, dv = dy's rows at the tokens",
     .backward = embedding_add_backward,
 };
 
@@ -78,6 +81,7 @@ static bool embedding_sum(grdi_node *node, const grd_tensor *dy, grd_tensor *sum
 
 static const grdi_derivative embedding = {
     .op = "embedding",
+    .rule = "y = weight's rows at the tokens: dweight = 0, with dy's rows added at the tokens",
     .backward = embedding_backward,
     .add = embedding_sum,
 };
@@ -99,6 +103,7 @@ static void gather_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative gather = {
     .op = "gather",
+    .rule = "y = x at an index: dx = 0, with dy added at the index",
     .attributes = sizeof(int64_t),
     .backward = gather_backward,
 };
@@ -135,6 +140,7 @@ static void scatter_add_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx
 
 static const grdi_derivative scatter_add = {
     .op = "scatter_add",
+    .rule = "y = x, with v added at an index: dx = dy, dv = dy at the index",
     .attributes = sizeof(int64_t),
     .backward = scatter_add_backward,
 };

@@ -13,6 +13,7 @@ static void scores_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative scores = {
     .op = "attention_scores",
+    .rule = "y = q k^T where kept: dq = dy k, dk = dy^T q",
     .needs = { GRDI_INPUT(1), GRDI_INPUT(0) },
     .backward = scores_backward,
 };
@@ -39,6 +40,7 @@ static void mix_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative mix = {
     .op = "attention_mix",
+    .rule = "y = w v over what is kept: dw = dy v^T where kept, dv = w^T dy",
     .needs = { GRDI_INPUT(1), GRDI_INPUT(0) },
     .backward = mix_backward,
 };

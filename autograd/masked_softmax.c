@@ -44,6 +44,7 @@ static void weights_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative weights = {
     .op = "attention_weights",
+    .rule = "y = softmax(z), z = scale x + additive: dz = y (dy - sum(y dy)), dx = scale dz",
     .needs = { GRDI_OUTPUT, GRDI_OUTPUT },
     .attributes = sizeof(settings),
     .backward = weights_backward,
@@ -64,6 +65,7 @@ static void logsumexp_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]
 
 static const grdi_derivative logsumexp = {
     .op = "attention_logsumexp",
+    .rule = "y = log(sum(e^z)), z = scale x + additive: dz = dy softmax(z), dx = scale dz",
     .needs = { 0, GRDI_INPUT(0), GRDI_INPUT(0) },
     .attributes = sizeof(double),
     .backward = logsumexp_backward,

@@ -1,4 +1,5 @@
 #include "autograd/hooks.h"
+#include "autograd/trace.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -133,6 +134,13 @@ static bool save_output(grdi_node *node, const grd_tensor *y)
     return alias;
 }
 
+/* y, which was just recorded, in the trace too, if one is open. */
+static grd_tensor *noted(grd_tensor *y, const grd_tensor *const inputs[])
+{
+    grd_trace *trace = grdi_tracing();
+    return !trace || grdi_trace_record(trace, y, inputs) ? y : NULL;
+}
+
 grd_tensor *grdi_record(const grdi_derivative *derivative, grd_tensor *y,
                         const grd_tensor *const inputs[], int count, const void *attributes)
 {
@@ -174,7 +182,7 @@ grd_tensor *grdi_record_saving(const grdi_derivative *derivative, grd_tensor *y,
     if (derivative->attributes)
         memcpy((void *)grdi_attributes(node), attributes, derivative->attributes);
     y->history = &node->object;
-    return y;
+    return noted(y, inputs);
 }
 
 grd_tensor *grdi_record_call(const grdi_derivative *derivative, const char *op, grd_tensor *y,
@@ -188,7 +196,7 @@ grd_tensor *grdi_record_call(const grdi_derivative *derivative, const char *op, 
         node->inputs[i] = grdi_retain_local(inputs[i]);
     node->call = grdi_retain(call);
     y->history = &node->object;
-    return y;
+    return noted(y, NULL);
 }
 
 const grd_shape *grdi_input_shape(const grdi_node *node, int input)
@@ -244,6 +252,17 @@ const grd_tensor *grdi_peek(const grdi_node *node, unsigned bit)
         return NULL;
     const grdi_saved_tensor *saved = &saved_tensors((grdi_node *)node)[slot_of(node, bit)];
     return saved->tensor->storage->version == saved->version ? saved->tensor : NULL;
+}
+
+const grd_tensor *grdi_kept(const grdi_node *node, int i, int *which)
+{
+    int bit = 0;
+    for (unsigned below = 0; below < (unsigned)i + 1 && bit <= GRDI_MAX_SAVED; bit++)
+        below += node->saved_mask >> bit & 1;
+    *which = i >= bits(node->saved_mask) ? GRDI_SAVED_EXTRA
+             : bit - 1 == GRDI_MAX_SAVED ? GRDI_SAVED_OUTPUT
+                                         : bit - 1;
+    return saved_tensors((grdi_node *)node)[i].tensor;
 }
 
 grd_tensor *grdi_saved(grdi_node *node, int input)

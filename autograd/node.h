@@ -28,6 +28,7 @@ typedef struct grdi_derivative {
      * for ops whose gradient is 0 almost everywhere. False if it cannot: `backward` is called
      * then. */
     bool (*add)(grdi_node *node, const grd_tensor *dy, grd_tensor *sum);
+    const char *rule; /* for people: "y = x^2: dx = 2 x dy"; NULL: not this derivative's to say */
 } grdi_derivative;
 
 /* Returns y, with a node if recording is on and an input requires grad; NULL for a NULL y.
@@ -56,6 +57,9 @@ grdi_text grdi_site_text(const grdi_node *node); /* " at train.c:41"; "" if it i
 /* For onlookers: the saved tensor of that bit; NULL, without an error, if it was not saved or was
  * changed. */
 const grd_tensor *grdi_peek(const grdi_node *node, unsigned bit);
+/* Saved tensor i < node->kept, changed or not; *which: the input, -1: the output, less: an extra.
+ */
+const grd_tensor *grdi_kept(const grdi_node *node, int i, int *which);
 const grd_shape *grdi_input_shape(const grdi_node *node, int input); /* of an input it wants */
 const void *grdi_attributes(const grdi_node *node);
 grd_tensor *grdi_constant(const grd_tensor *like,

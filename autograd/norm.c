@@ -41,6 +41,8 @@ static void layer_norm_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[
 
 static const grdi_derivative layer_norm = {
     .op = "layer_norm",
+    .rule =
+        "y = z w + b, z = (x - mean) f: g = dy w, dx = f (g - mean(g) - z mean(g z)), dw = dy z",
     .needs = { GRDI_INPUT(0) | GRDI_INPUT(1), GRDI_INPUT(0) },
     .attributes = sizeof(double),
     .backward = layer_norm_backward,
@@ -68,6 +70,7 @@ static void rms_norm_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative rms_norm = {
     .op = "rms_norm",
+    .rule = "y = z w, z = x f: g = dy w, dx = f (g - z mean(g z)), dw = dy z",
     .needs = { GRDI_INPUT(0) | GRDI_INPUT(1), GRDI_INPUT(0) },
     .attributes = sizeof(double),
     .backward = rms_norm_backward,

@@ -25,6 +25,7 @@ static void dropout_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative dropout = {
     .op = "dropout",
+    .rule = "y = keep ? x / (1 - p) : 0: dx = keep ? dy / (1 - p) : 0, by the same numbers",
     .attributes = sizeof(dropping),
     .backward = dropout_backward,
 };

@@ -86,9 +86,10 @@ static grd_tensor *compute_with(const recomputation *r, uint32_t region, const g
     uint64_t now[GRDI_MAX_DRAWS];
     grd_scope scope;
     grdi_scope_open(&scope);
-    const bool anomaly = scope.modes.anomaly;
+    const grdi_modes now_set = scope.modes;
     scope.modes = r->modes;
-    scope.modes.anomaly |= anomaly;
+    scope.modes.anomaly |= now_set.anomaly;
+    scope.modes.trace = now_set.trace;
     grdi_draws_rewind(&r->draws, now);
     grd_tensor *y = call(r, region, inputs);
     grdi_draws_restore(&r->draws, now);
@@ -143,7 +144,11 @@ static void recompute_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[]
     grdi_walk_leave(&w);
 }
 
-static const grdi_derivative recompute = { .op = "recompute", .backward = recompute_backward };
+static const grdi_derivative recompute = {
+    .op = "recompute",
+    .rule = "y = f(x), not kept: f is computed again and walked from dy down",
+    .backward = recompute_backward,
+};
 
 /* ---- Forward ---- */
 

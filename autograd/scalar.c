@@ -7,8 +7,16 @@ static void add_scalar_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[
     dx[0] = dy;
 }
 
-static const grdi_derivative add_scalar = { .op = "add_scalar", .backward = add_scalar_backward };
-static const grdi_derivative sub_scalar = { .op = "sub_scalar", .backward = add_scalar_backward };
+static const grdi_derivative add_scalar = {
+    .op = "add_scalar",
+    .rule = "y = x + b: dx = dy",
+    .backward = add_scalar_backward,
+};
+static const grdi_derivative sub_scalar = {
+    .op = "sub_scalar",
+    .rule = "y = x - b: dx = dy",
+    .backward = add_scalar_backward,
+};
 
 grd_tensor *grd_add_scalar(const grd_tensor *x, double b)
 {
@@ -28,6 +36,7 @@ static void mul_scalar_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[
 
 static const grdi_derivative mul_scalar = {
     .op = "mul_scalar",
+    .rule = "y = x b: dx = dy b",
     .attributes = sizeof(double),
     .backward = mul_scalar_backward,
 };
@@ -45,6 +54,7 @@ static void div_scalar_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[
 
 static const grdi_derivative div_scalar = {
     .op = "div_scalar",
+    .rule = "y = x / b: dx = dy / b",
     .attributes = sizeof(double),
     .backward = div_scalar_backward,
 };
@@ -66,6 +76,7 @@ static void pow_scalar_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[
 
 static const grdi_derivative pow_scalar = {
     .op = "pow_scalar",
+    .rule = "y = x^b: dx = dy b x^(b - 1)",
     .needs = { GRDI_INPUT(0) },
     .attributes = sizeof(double),
     .backward = pow_scalar_backward,
@@ -83,7 +94,11 @@ static void neg_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
     dx[0] = grd_neg(dy);
 }
 
-static const grdi_derivative neg = { .op = "neg", .backward = neg_backward };
+static const grdi_derivative neg = {
+    .op = "neg",
+    .rule = "y = -x: dx = -dy",
+    .backward = neg_backward,
+};
 
 grd_tensor *grd_neg(const grd_tensor *x)
 {
@@ -101,6 +116,7 @@ static void clamp_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative clamp = {
     .op = "clamp",
+    .rule = "y = x within its bounds: dx = dy where x was within them, else 0",
     .needs = { GRDI_INPUT(0) },
     .attributes = 2 * sizeof(double),
     .backward = clamp_backward,

@@ -11,6 +11,7 @@ static void topk_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative topk = {
     .op = "topk",
+    .rule = "y = x at the largest: dx = 0, with dy at them",
     .attributes = sizeof(int64_t),
     .backward = topk_backward,
 };

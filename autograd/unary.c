@@ -8,6 +8,7 @@ static void abs_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative abs_of = {
     .op = "abs",
+    .rule = "y = |x|: dx = dy sign(x)",
     .needs = { GRDI_INPUT(0) },
     .backward = abs_backward,
 };
@@ -25,6 +26,7 @@ static void square_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative square = {
     .op = "square",
+    .rule = "y = x^2: dx = 2 x dy",
     .needs = { GRDI_INPUT(0) },
     .backward = square_backward,
 };
@@ -42,6 +44,7 @@ static void exp_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative exp_of = {
     .op = "exp",
+    .rule = "y = e^x: dx = dy y",
     .needs = { GRDI_OUTPUT },
     .backward = exp_backward,
 };
@@ -59,6 +62,7 @@ static void log_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative log_of = {
     .op = "log",
+    .rule = "y = log(x): dx = dy / x",
     .needs = { GRDI_INPUT(0) },
     .backward = log_backward,
 };
@@ -76,6 +80,7 @@ static void sqrt_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative sqrt_of = {
     .op = "sqrt",
+    .rule = "y = sqrt(x): dx = dy / (2 y)",
     .needs = { GRDI_OUTPUT },
     .backward = sqrt_backward,
 };
@@ -94,6 +99,7 @@ static void rsqrt_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative rsqrt = {
     .op = "rsqrt",
+    .rule = "y = 1 / sqrt(x): dx = -dy y^3 / 2",
     .needs = { GRDI_OUTPUT },
     .backward = rsqrt_backward,
 };
@@ -111,6 +117,7 @@ static void sin_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative sin_of = {
     .op = "sin",
+    .rule = "y = sin(x): dx = dy cos(x)",
     .needs = { GRDI_INPUT(0) },
     .backward = sin_backward,
 };
@@ -128,6 +135,7 @@ static void cos_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative cos_of = {
     .op = "cos",
+    .rule = "y = cos(x): dx = -dy sin(x)",
     .needs = { GRDI_INPUT(0) },
     .backward = cos_backward,
 };

@@ -3,6 +3,7 @@
 #include "autograd/walk.h"
 
 #include "autograd/hooks.h"
+#include "autograd/trace.h"
 
 #include <stdio.h>
 
@@ -209,7 +210,7 @@ static bool fail_at(const grdi_node *node)
 }
 
 /* Fits what the derivative gave for input i, in *dx, to it, and adds it there. */
-static bool add_input_gradient(grdi_visit *v, int i, grd_tensor **dx)
+static bool add_input_gradient(const grdi_walk *w, grdi_visit *v, int i, grd_tensor **dx)
 {
     const char *op = v->node->op;
     *dx = fitted(*dx, v->node, i);
@@ -221,6 +222,8 @@ static bool add_input_gradient(grdi_visit *v, int i, grd_tensor **dx)
         if (!grdi_check_values(op, what, *dx))
             return false;
     }
+    if (w->trace && !grdi_trace_hand_on(w->trace, w->traced, v->node, i, *dx))
+        return false;
     return add_gradient(input_visit(v, i), *dx, v);
 }
 
@@ -236,7 +239,7 @@ static bool add_input_gradients(grdi_walk *w, grdi_visit *v, grd_tensor *dx[])
     bool done = !node->freed || fail_freed(w, node);
     for (int i = 0; i < count && done; i++)
         if (grdi_wants(node, i))
-            done = add_input_gradient(v, i, &dx[i]);
+            done = add_input_gradient(w, v, i, &dx[i]);
         else
             dx[i] = NULL;
     done = done && !grdi_latched() && (!dy || grdi_show_step(w, v, dy, dx));
@@ -257,7 +260,7 @@ static bool is_private(const grd_tensor *x)
 static bool add_in_place(grdi_walk *w, grdi_visit *v)
 {
     const grdi_derivative *derivative = v->node->derivative;
-    if (!derivative->add || w->create || w->watched || grdi_checks_values())
+    if (!derivative->add || w->create || w->watched || w->trace || grdi_checks_values())
         return false;
     const grdi_visit *to = input_visit(v, 0);
     if (!to || !to->wanted || !to->dy || !is_private(to->dy) ||
@@ -288,6 +291,8 @@ static bool use_gradient(grdi_walk *w, grdi_visit *v)
 {
     if (v->node->hooks && !v->bound && !grdi_call_hooks(v->node, &v->dy))
         return fail_at(v->node);
+    if (w->trace && !v->bound && !grdi_trace_whole(w->trace, w->traced, v->node, v->dy))
+        return false;
     if (is_collected(w, v))
         v->collected = grdi_retain(v->dy);
     if (!is_step(v))
@@ -320,6 +325,8 @@ bool grdi_walk_compute(grdi_walk *w)
 {
     sort(w);
     w->watched = grdi_is_watched();
+    w->trace = grdi_tracing();
+    w->traced = w->trace ? w->trace->walks++ : 0;
     for (grdi_visit *v = w->order; v; v = v->order)
         if (!step(w, v))
             return false;

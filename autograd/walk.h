@@ -32,6 +32,8 @@ typedef struct grdi_walk {
     uint32_t region; /* the walk ends where nodes are of another; 0: it goes on to the leaves */
     int64_t bounds;  /* nodes where it ends so */
     int64_t steps, total;
+    struct grd_trace *trace; /* notes the walk as number `traced`; NULL: none does */
+    int64_t traced;
     grdi_visit *visits, *last;
     grdi_visits *blocks; /* that hold them */
     grdi_visit *order;   /* of those that matter, the roots first */

@@ -12,6 +12,7 @@ static void where_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx[])
 
 static const grdi_derivative where = {
     .op = "where",
+    .rule = "y = c ? a : b: da = dy where c, else 0; db = dy where not c, else 0",
     .needs = { 0, GRDI_INPUT(0), GRDI_INPUT(0) },
     .backward = where_backward,
 };
@@ -30,6 +31,7 @@ static void masked_fill_backward(grdi_node *node, grd_tensor *dy, grd_tensor *dx
 
 static const grdi_derivative masked_fill = {
     .op = "masked_fill",
+    .rule = "y = x, filled where masked: dx = 0 where masked, else dy",
     .needs = { GRDI_INPUT(1) },
     .backward = masked_fill_backward,
 };

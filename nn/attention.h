@@ -47,6 +47,15 @@ grd_attention grdi_sdpa(grdi_sdpa_call *call);
  * too. */
 grd_attention grdi_sdpa_projected(grdi_sdpa_call *call, int64_t num_heads);
 
+/* Makes the call's query, key and value recorded parts of its packed projection. False with an
+ * error latched. */
+bool grdi_sdpa_unpack(grdi_sdpa_call *call, int64_t num_heads);
+/* Fills in what the call's mask comes to for its query and key. False with an error latched. */
+bool grdi_sdpa_see(grdi_sdpa_call *call);
+
+/* What a call of attention made, after the hooks on heads have seen its output. */
+grd_attention grdi_show_heads(const grd_module *self, grdi_sdpa_call *call, grd_attention made);
+
 /* All results that are asked for, in ops that keep the weights: any options, types and masks.
  * logsumexp is there whether asked for or not where a query may be left without a key. */
 grd_attention grdi_sdpa_composed(const grdi_sdpa_call *call);

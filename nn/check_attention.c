@@ -44,46 +44,6 @@ bool grdi_flaw(grd_attention_check *check, const grdi_diagnosis *diagnosis, doub
     return false;
 }
 
-/* ---- What module is left as it was: every module's mode and generator ---- */
-
-typedef struct mode {
-    grd_module *module;
-    grdi_mode mode;
-    grd_rng *rng; /* one reference */
-} mode;
-
-typedef struct modes {
-    mode *items;
-    int64_t count;
-} modes;
-
-static int64_t count_modules(const grd_module *self)
-{
-    int64_t count = 1;
-    for (int64_t i = 0; i < self->entries.count; i++)
-        if (grdi_entry_at(self, i)->kind == GRDI_CHILD)
-            count += count_modules(grdi_entry_at(self, i)->child);
-    return count;
-}
-
-static void note_modes(modes *all, grd_module *self)
-{
-    all->items[all->count++] = (mode){ self, self->mode, grdi_retain(self->rng) };
-    for (int64_t i = 0; i < self->entries.count; i++)
-        if (grdi_entry_at(self, i)->kind == GRDI_CHILD)
-            note_modes(all, grdi_entry_at(self, i)->child);
-}
-
-static void put_back_modes(const modes *all)
-{
-    for (int64_t i = 0; i < all->count; i++) {
-        const mode *m = &all->items[i];
-        grdi_release(m->module->rng);
-        m->module->rng = m->rng;
-        m->module->mode = m->mode;
-    }
-}
-
 /* ---- The report ---- */
 
 static grd_attention_report empty_report(const char *text)
@@ -141,18 +101,20 @@ static void take_parameter_kind(grdi_probe *p, grd_scope *scope)
 }
 
 /* In eval mode and recording, whatever the scope around does. */
-static grd_attention_report run(grdi_probe *p, modes *before)
+static grd_attention_report run(const char *op, grdi_probe *p)
 {
     grd_scope scope;
     grdi_scope_open(&scope);
     scope.modes.no_grad = false;
     scope.modes.strict_kernels = false;
     const int64_t masked_rows = grdi_self.masked_rows;
-    take_parameter_kind(p, &scope);
-    note_modes(before, p->module);
-    grd_module_eval(p->module);
-    const grd_attention_report report = run_all(p);
-    put_back_modes(before);
+    const grdi_noted_modes *before = grdi_modes_note(op, p->module);
+    if (before) {
+        take_parameter_kind(p, &scope);
+        grd_module_eval(p->module);
+    }
+    const grd_attention_report report = before ? run_all(p) : empty_report(grd_error_message());
+    grdi_modes_put_back(before);
     grdi_self.masked_rows = masked_rows; /* these were meant */
     grdi_scope_close(&scope);
     return report;
@@ -180,13 +142,7 @@ static grd_attention_report check(const char *op, grd_module *module, const grd_
     p.claims.kdim = claims->kdim ? claims->kdim : claims->embed_dim;
     p.claims.vdim = claims->vdim ? claims->vdim : claims->embed_dim;
     p.appended = claims->add_bias_kv + claims->add_zero_attn;
-    const size_t bytes = (size_t)count_modules(module) * sizeof(mode);
-    modes before = { grdi_allocate(bytes), 0 };
-    if (!before.items)
-        return grdi_fail_memory(op, bytes), empty_report(grd_error_message());
-    const grd_attention_report report = run(&p, &before);
-    grdi_free(before.items, bytes);
-    return report;
+    return run(op, &p);
 }
 
 grd_attention_report grd_check_attention(grd_module *module, const grd_mha_options *claims,

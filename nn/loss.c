@@ -51,6 +51,7 @@ static void cross_entropy_backward(grdi_node *node, grd_tensor *dy, grd_tensor *
 
 static const grdi_derivative cross_entropy = {
     .op = "cross_entropy",
+    .rule = "y = -sum(q log(softmax(x))): dx = dy (softmax(x) - q), divided by the rows for a mean",
     .needs = { GRDI_INPUT(0) },
     .attributes = sizeof(grdi_weighing),
     .backward = cross_entropy_backward,

@@ -269,20 +269,21 @@ static grd_attention attend_apart(const grd_module *self, const grd_tensor *cons
                             .choice = choice };
     if (cache && !grdi_kv_extend(cache, self, &call))
         return (grd_attention){ 0 };
-    return grdi_sdpa(&call);
+    return grdi_show_heads(self, &call, grdi_sdpa(&call));
 }
 
 /* One product for query, key and value, which are taken from it where they lie. */
-static grd_attention attend_packed(const mha *m, const grd_tensor *x,
+static grd_attention attend_packed(const grd_module *self, const grd_tensor *x,
                                    const grd_sdpa_options *options, grd_kernel_choice *choice)
 {
+    const mha *m = grd_module_data(self);
     grd_tensor *packed = grd_linear(x, m->in.in_proj_weight, m->in.in_proj_bias);
     if (packed && m->options.layout == GRD_SEQUENCE_FIRST)
         packed = grd_transpose(packed, 0, 1);
     grdi_sdpa_call call = {
         .op = "mha_forward", .options = options, .packed = packed, .choice = choice
     };
-    return grdi_sdpa_projected(&call, m->options.num_heads);
+    return grdi_show_heads(self, &call, grdi_sdpa_projected(&call, m->options.num_heads));
 }
 
 static bool is_packed(const mha *m, const grd_tensor *const x[3])
@@ -312,7 +313,7 @@ static grd_attention attend(const grd_module *self, const grd_tensor *const x[3]
         options.dropout = m->options.dropout;
     if (grdi_latched())
         return (grd_attention){ 0 };
-    return !args->cache && is_packed(m, x) ? attend_packed(m, x[0], &options, choice)
+    return !args->cache && is_packed(m, x) ? attend_packed(self, x[0], &options, choice)
                                            : attend_apart(self, x, args->cache, &options, choice);
 }
 
@@ -326,9 +327,11 @@ grd_attention grd_mha_forward(grd_module *self, const grd_tensor *query, const g
     grd_scope scope;
     grdi_scope_open(&scope);
     const mha *m = grd_module_data(self);
+    grdi_module_enter(self);
     grd_attention result = attend(self, x, args, NULL);
     if (result.output)
         result.output = grd_forward(m->out_proj, merge(m, result.output));
+    grdi_module_leave(self);
     result = grdi_hand_out(&scope, result);
     if (result.output)
         grdi_module_call_hooks(self, result.output);

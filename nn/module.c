@@ -1,6 +1,6 @@
 #include "nn/module.h"
 
-#include "autograd/node.h"
+#include "autograd/trace.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -338,6 +338,37 @@ grd_status grd_on_forward(grd_module *self, grd_forward_hook hook, void *user)
     return grdi_self.latched;
 }
 
+/* Notes that self runs, and what the parameters below it are called, unless the module around has
+ * said so. A failure latches, and so ends what the module would do. */
+static void trace_module(grd_trace *trace, const grd_module *self)
+{
+    char chars[GRDI_PATH_BYTES];
+    const char *path = write_path(self, chars, sizeof chars);
+    const bool outermost = trace->call < 0;
+    bool done = grdi_trace_enter(trace, self, path, self->kind_name);
+    for (int64_t i = 0; outermost && done && i < grd_module_num_parameters(self); i++) {
+        const grd_named named = grd_module_parameter_at(self, i);
+        done = grdi_trace_name(trace, named.tensor, path, named.name);
+    }
+    for (int64_t i = 0; !outermost && done && i < self->entries.count; i++) {
+        const grdi_entry *entry = grdi_entry_at(self, i);
+        if (entry->kind == GRDI_PARAMETER)
+            done = grdi_trace_name(trace, entry->tensor, path, entry->name);
+    }
+}
+
+void grdi_module_enter(const grd_module *self)
+{
+    if (grdi_tracing())
+        trace_module(grdi_tracing(), self);
+}
+
+void grdi_module_leave(const grd_module *self)
+{
+    if (grdi_tracing())
+        grdi_trace_leave(grdi_tracing(), self);
+}
+
 void grdi_module_call_hooks(grd_module *self, const grd_tensor *y)
 {
     for (int64_t i = 0; i < self->hooks.count; i++) {
@@ -357,7 +388,9 @@ grd_tensor *grd_forward(grd_module *self, const grd_tensor *x)
                          "%s is no module of one input: it has a function of its own, or only "
                          "holds others",
                          grdi_module_text(self).chars);
+    grdi_module_enter(self);
     grd_tensor *y = self->forward(self, x);
+    grdi_module_leave(self);
     if (!y)
         return grdi_fail(GRD_ERROR_STATE, "forward", "%s returned NULL without an error",
                          grdi_module_text(self).chars);

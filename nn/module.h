@@ -28,8 +28,20 @@ grdi_text grdi_module_text(const grd_module *self);
  * error latched if p > 0 and nobody said whether self trains, or what it draws from. */
 bool grdi_module_drops(const grd_module *self, double p, grd_rng **rng);
 
+/* Whether self and what is below drop, and what from, so that it can be put back: the innermost
+ * scope's, to be put back before that ends. Nothing latches while putting back; NULL does nothing.
+ */
+typedef struct grdi_noted_modes grdi_noted_modes;
+grdi_noted_modes *grdi_modes_note(const char *op, grd_module *self);
+void grdi_modes_put_back(const grdi_noted_modes *noted);
+
 /* Whether self is `above` or somewhere in it. */
 bool grdi_module_is_below(const grd_module *self, const grd_module *above);
+
+/* Where self starts and ends to run, so that a trace knows which ops are its own: a forward that is
+ * not grd_forward calls both itself, whatever comes of it. */
+void grdi_module_enter(const grd_module *self);
+void grdi_module_leave(const grd_module *self);
 
 /* Calls the hooks of self with its output: a forward that is not grd_forward does it itself. */
 void grdi_module_call_hooks(grd_module *self, const grd_tensor *y);

@@ -187,11 +187,10 @@ double grdi_sdpa_scale(const grd_sdpa_options *o, int64_t head_size)
     return head_size > 0 ? 1 / sqrt((double)head_size) : 1;
 }
 
-/* Query, key and value of a packed projection, recorded. */
-static bool unpack(grdi_sdpa_call *c)
+bool grdi_sdpa_unpack(grdi_sdpa_call *c, int64_t heads)
 {
     const grd_tensor **parts[] = { &c->query, &c->key, &c->value };
-    const int64_t heads = size(c->query, 2), width = size(c->packed, 0) / 3;
+    const int64_t width = size(c->packed, 0) / 3;
     for (int i = 0; i < 3; i++)
         *parts[i] = grd_split_heads(grd_slice(c->packed, -1, i * width, (i + 1) * width, 1), heads);
     return !grdi_latched();
@@ -207,7 +206,7 @@ static grd_attention compute(grdi_sdpa_call *c, bool fused)
     grd_tensor *logsumexp = NULL;
     grd_tensor *output = fused ? grdi_sdpa_fused(c, &logsumexp) : NULL;
     if (!fused || more) {
-        if (c->packed && !unpack(c))
+        if (c->packed && !grdi_sdpa_unpack(c, size(c->query, 2)))
             return result;
         result = grdi_sdpa_composed(c);
         logsumexp = result.logsumexp;
@@ -237,7 +236,7 @@ static grd_attention compute_drawing(grdi_sdpa_call *c, bool fused)
     return result;
 }
 
-static bool see(grdi_sdpa_call *c)
+bool grdi_sdpa_see(grdi_sdpa_call *c)
 {
     grd_shape scores = grd_tensor_shape(c->query);
     scores.size[scores.rank - 1] = size(c->key, 1) - c->appended;
@@ -247,7 +246,7 @@ static bool see(grdi_sdpa_call *c)
 
 static grd_attention run(grdi_sdpa_call *c)
 {
-    const char *reason = see(c) ? grdi_sdpa_refusal(c) : NULL;
+    const char *reason = grdi_sdpa_see(c) ? grdi_sdpa_refusal(c) : NULL;
     if (c->choice)
         choose(c, reason);
     return c->choice || grdi_latched() ? (grd_attention){ 0 } : compute_drawing(c, !reason);

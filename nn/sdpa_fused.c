@@ -1,18 +1,27 @@
 /* Attention by the kernel that keeps no weights. */
 #include "nn/attention.h"
 
+/* The mask's gradient is a pass of its own, which only longer sequences make up for. */
+static bool is_slow_for_mask(const grdi_sdpa_call *c)
+{
+    enum { PAIRS = 96 * 96 };
+    const grd_tensor *additive = c->visible.parts.additive;
+    const grd_shape *scores = &c->visible.scores;
+    return additive && grdi_recording() && grd_tensor_requires_grad(additive) &&
+           scores->size[scores->rank - 2] * scores->size[scores->rank - 1] < PAIRS;
+}
+
 const char *grdi_sdpa_unfused(const grdi_sdpa_call *c)
 {
-    const grd_tensor *additive = c->visible.parts.additive;
     const grd_dtype dtype = c->query->array.dtype;
     if (dtype != GRD_F32 && dtype != GRD_F64)
         return "flash takes f32 and f64 here (use grd_cast)";
     if (!grd_device_supports(grdi_device(c->query), "flash_attention"))
         return "the device has no flash kernel";
-    if (additive && grdi_recording() && grd_tensor_requires_grad(additive))
-        return "mask.additive needs a gradient";
     if (dtype == GRD_F64 && !grdi_sdpa_strict(c->options))
         return "in f64 flash is slower here (strict runs it all the same, to save memory)";
+    if (is_slow_for_mask(c) && !grdi_sdpa_strict(c->options))
+        return "mask.additive needs a gradient, for which flash is slower over so few pairs";
     return NULL;
 }
 
@@ -82,7 +91,7 @@ grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *c, grd_tensor **logsumexp)
         .value = batched(c->value),
         .lengths = lengths ? grd_reshape(lengths, GRD_SHAPE(grd_tensor_count(lengths))) : NULL,
         .keep = batched_mask(keep, &visible->scores),
-        .additive = additive ? batched_mask(grd_detach(additive), &visible->scores) : NULL,
+        .additive = additive ? batched_mask(additive, &visible->scores) : NULL,
         .scale = c->scale,
         .softcap = c->options->softcap,
         .dropout = c->options->dropout,

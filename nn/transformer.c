@@ -213,7 +213,9 @@ grd_transformer_output grd_transformer_forward(grd_module *model, const grd_tens
     grd_attention *layers = grdi_results_create(op, count, sizeof *layers);
     if (!layers)
         return failed;
+    grdi_module_enter(model);
     grd_tensor *logits = compute(model, tokens, args, layers);
+    grdi_module_leave(model);
     if (logits)
         grdi_module_call_hooks(model, logits);
     grdi_kv_settle(cache, mark);

@@ -213,6 +213,15 @@ static bool check_memory(const char *op, const grd_module *self, const grd_tenso
     return true;
 }
 
+static grd_decoder_attention run_noted(grd_module *self, const grd_tensor *x,
+                                       const grd_tensor *memory, const grd_decoder_args *args)
+{
+    grdi_module_enter(self);
+    const grd_decoder_attention a = run(self, x, memory, args);
+    grdi_module_leave(self);
+    return a;
+}
+
 grd_attention grd_encoder_layer_forward(grd_module *self, const grd_tensor *x,
                                         const grd_mha_args *args)
 {
@@ -228,7 +237,7 @@ grd_attention grd_encoder_layer_forward(grd_module *self, const grd_tensor *x,
     if (args)
         given.self = *args;
     const int64_t mark = grdi_kv_mark(given.self.cache);
-    const grd_decoder_attention a = run(self, x, NULL, &given);
+    const grd_decoder_attention a = run_noted(self, x, NULL, &given);
     if (a.output)
         grdi_module_call_hooks(self, a.output);
     grdi_kv_settle(given.self.cache, mark);
@@ -251,7 +260,7 @@ grd_decoder_attention grd_decoder_layer_forward(grd_module *self, const grd_tens
         return failed;
     grd_cache *cache = args ? args->self.cache : NULL;
     const int64_t mark = grdi_kv_mark(cache);
-    const grd_decoder_attention a = run(self, x, memory, args);
+    const grd_decoder_attention a = run_noted(self, x, memory, args);
     if (a.output)
         grdi_module_call_hooks(self, a.output);
     grdi_kv_settle(cache, mark);

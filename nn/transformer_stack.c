@@ -147,7 +147,9 @@ grd_encoder_output grd_encoder_forward(grd_module *self, const grd_tensor *x,
         return grdi_fail_null("encoder_forward"), failed;
     grd_cache *cache = args ? args->cache : NULL;
     const int64_t mark = grdi_kv_mark(cache);
+    grdi_module_enter(self);
     grd_tensor *y = encode(m, x, args, results);
+    grdi_module_leave(self);
     if (y)
         grdi_module_call_hooks(self, y);
     grdi_kv_settle(cache, mark);
@@ -167,7 +169,9 @@ grd_decoder_output grd_decoder_forward(grd_module *self, const grd_tensor *x,
         return grdi_fail_null("decoder_forward"), failed;
     grd_cache *cache = args ? args->self.cache : NULL;
     const int64_t mark = grdi_kv_mark(cache);
+    grdi_module_enter(self);
     grd_tensor *y = decode(m, x, memory, args, results);
+    grdi_module_leave(self);
     if (y)
         grdi_module_call_hooks(self, y);
     grdi_kv_settle(cache, mark);

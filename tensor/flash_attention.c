@@ -101,12 +101,46 @@ bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor
     parts p;
     describe(&p, &c);
     const grdi_flash_gradient gradient = {
-        &dx[0]->array,  &dx[1]->array,     &dx[2]->array,
-        &output->array, &logsumexp->array, &doutput->array,
+        .dquery = &dx[0]->array,
+        .dkey = &dx[1]->array,
+        .dvalue = &dx[2]->array,
+        .output = &output->array,
+        .logsumexp = &logsumexp->array,
+        .doutput = &doutput->array,
     };
     return GRDI_LAUNCH(device, flash_attention_backward, c.query->array.dtype,
                        (device, &p.how, &gradient, &c.query->array, &c.key->array,
                         &c.value->array)) == GRD_OK;
+}
+
+grd_tensor *grdi_flash_attention_additive(const grdi_flash_call *call, const grd_tensor *output,
+                                          const grd_tensor *logsumexp, const grd_tensor *doutput)
+{
+    static const char op[] = "flash_attention";
+    grdi_flash_call c = *call;
+    c.query = grdi_with_rows(c.query);
+    c.key = grdi_with_rows(c.key);
+    c.value = grdi_with_rows(c.value);
+    doutput = grdi_with_rows(doutput);
+    if (grdi_latched())
+        return NULL;
+    grd_device *device = grdi_device(c.query);
+    const grd_shape shape = grd_tensor_shape(c.additive);
+    grd_tensor *dadditive = grdi_full(op, &shape, 0, c.additive->array.dtype, device);
+    if (!dadditive)
+        return NULL;
+    parts p;
+    describe(&p, &c);
+    const grd_shape pairs = grdi_array_shape(&p.additive);
+    const grdi_array spread = grdi_array_expand(&dadditive->array, &pairs);
+    const grdi_flash_gradient gradient = { .dadditive = &spread,
+                                           .output = &output->array,
+                                           .logsumexp = &logsumexp->array,
+                                           .doutput = &doutput->array };
+    const grd_status status =
+        GRDI_LAUNCH(device, flash_attention_additive, c.query->array.dtype,
+                    (device, &p.how, &gradient, &c.query->array, &c.key->array, &c.value->array));
+    return status == GRD_OK ? dadditive : NULL;
 }
 
 grd_tensor *grdi_packed_heads(const grd_tensor *packed, int which, int64_t heads)

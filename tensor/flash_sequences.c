@@ -111,7 +111,12 @@ static grd_status backward_piece(const backward_call *c, const piece *p)
     const grdi_array output = part(c->output, p->first_query, p->last_query);
     const grdi_array doutput = part(c->doutput, p->first_query, p->last_query);
     const grdi_array sums = sums_part(c->logsumexp, p->first_query, p->last_query);
-    const grdi_flash_gradient gradient = { &dx[0], &dx[1], &dx[2], &output, &sums, &doutput };
+    const grdi_flash_gradient gradient = { .dquery = &dx[0],
+                                           .dkey = &dx[1],
+                                           .dvalue = &dx[2],
+                                           .output = &output,
+                                           .logsumexp = &sums,
+                                           .doutput = &doutput };
     grd_device *device = grdi_device(c->output);
     return GRDI_LAUNCH(device, flash_attention_backward, x[0].dtype,
                        (device, &p->how, &gradient, &x[0], &x[1], &x[2]));

@@ -122,6 +122,9 @@ grd_tensor *grdi_flash_attention(const grdi_flash_call *call, grd_tensor **logsu
 bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor *output,
                                    const grd_tensor *logsumexp, const grd_tensor *doutput,
                                    grd_tensor *dx[3]);
+/* The gradient of call's additive, in its shape. */
+grd_tensor *grdi_flash_attention_additive(const grdi_flash_call *call, const grd_tensor *output,
+                                          const grd_tensor *logsumexp, const grd_tensor *doutput);
 /* The same of sequences that lie end to end: query (Tq, Hq, D), key (Tk, H, D), value (Tk, H, Dv)
  * -> (Tq, Hq, Dv), logsumexp (Hq, Tq). Sequence b has rows starts_q[b] to starts_q[b + 1] - 1 of
  * the queries, and of the keys alike. A call has no lengths, keep,

@@ -33,8 +33,9 @@ void grdi_scope_open(grd_scope *scope)
     scope->parent = grdi_self.scope;
     scope->objects = NULL;
     scope->watch = NULL;
+    scope->on_heads = NULL;
     scope->masked_rows = grdi_self.masked_rows;
-    scope->unwatched = scope->pooled = false;
+    scope->unwatched = scope->heads_unwatched = scope->pooled = false;
     if (scope->parent)
         scope->modes = scope->parent->modes;
     else

@@ -69,12 +69,14 @@ static inline void grdi_release_local(void *object)
 }
 
 struct grd_backward_step;
+struct grd_heads;
 
 /* What holds inside a scope. Inner scopes start with it, and it ends with the scope that set it. */
 typedef struct grdi_modes {
     grd_device *device;
     grd_dtype dtype;
     bool no_grad, anomaly, strict_kernels;
+    struct grd_trace *trace; /* notes what is recorded (autograd/trace.h); NULL: none is open */
 } grdi_modes;
 
 struct grd_scope {
@@ -83,8 +85,11 @@ struct grd_scope {
     grdi_modes modes;
     bool (*watch)(const struct grd_backward_step *step, void *user); /* NULL: none, user is unset */
     void *watch_user;
+    grd_tensor *(*on_heads)(const struct grd_heads *heads, void *user); /* the same of heads.h */
+    void *heads_user;
     int64_t masked_rows; /* the thread's count when it began */
     bool unwatched;      /* by the watches of the scopes around, one of which is looking just now */
+    bool heads_unwatched; /* the same of hooks on heads */
     bool pooled;
 };
 

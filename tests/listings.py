@@ -3,11 +3,12 @@
 Every C listing of a page, a block that starts at the margin, is compiled and run. What it prints
 stands in a block of its own right below it: words exactly, numbers to 1e-3. A marker above may say:
 
-    <!-- prints: PATTERN -->    the output varies, and has this regular expression in it
+    <!-- prints: PATTERN -->    the output varies, and has this regular expression in it; what is shown is an example
     <!-- fails -->              it ends with an error; what is shown is its message, without the place
 
-One without main() gets a main() that opens a scope, has a generator `rng`, and asks at its end. And
-every file that a page links to exists."""
+One without main() gets a main() that opens a scope, has a generator `rng`, and asks at its end. One
+that starts with the name of a file, /* line.c: ..., is only compiled here: walk.py runs it. And every
+file and heading that a page links to exists, in the pages beside docs/ too."""
 import pathlib
 import re
 import subprocess
@@ -20,7 +21,11 @@ BLOCK = re.compile(r"^(?:<!-- (?:prints: (?P<pattern>[^\n]*)|(?P<fails>fails)) -
                    r"(?:\n?```\n(?P<shown>.*?)^```$)?", re.M | re.S)
 PLACE = re.compile(r" at \S+:\d+$", re.M)
 NUMBER = re.compile(r"-?\b\d+(?:\.\d+)?(?:e[-+]\d+)?")
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+FILE = re.compile(r"/\* \w+\.c: ")
+LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.M)
+CODE = re.compile(r"^```.*?^```$", re.M | re.S)
+BESIDE = ["README.md", "CONTRIBUTING.md", "bench/README.md", "examples/README.md", "tests/golden/README.md"]
 BEFORE = """#include <gradus/gradus.h>
 #include <math.h>
 
@@ -58,14 +63,20 @@ def program_of(page, listing):
     return code if "int main(" in code else BEFORE + code + AFTER
 
 
-def run(program, library, folder):
-    """The exit status, None if it does not compile, and what was printed."""
+def build(program, library, folder):
+    """What the compiler says."""
     (folder / "listing.c").write_text(program)
     command = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", str(ROOT / "include"), "listing.c", str(library),
                f"-Wl,-rpath,{library.parent}", "-lm", "-o", "listing"]
     built = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True)
-    if built.returncode:
-        return None, built.stderr
+    return built.stderr if built.returncode else ""
+
+
+def run(program, library, folder):
+    """The exit status, None if it does not compile, and what was printed."""
+    said = build(program, library, folder)
+    if said:
+        return None, said
     done = subprocess.run(["./listing"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=300)
     return done.returncode, done.stdout
@@ -80,6 +91,9 @@ def same(printed, shown):
 
 def problem_of(page, listing, library):
     """What is wrong with the listing; "" for nothing."""
+    if FILE.match(listing.code):
+        with tempfile.TemporaryDirectory() as folder:
+            return build(program_of(page, listing), library, pathlib.Path(folder))
     if listing.pattern is None and listing.shown is None:
         return "neither a block below it with what it prints, nor <!-- prints: PATTERN --> above it"
     with tempfile.TemporaryDirectory() as folder:
@@ -90,11 +104,21 @@ def problem_of(page, listing, library):
         return f"exit status {status}\n{output}"
     if listing.fails:
         output = PLACE.sub("", output)
-    if listing.shown is not None and not same(output, listing.shown):
+    if listing.pattern is None and not same(output, listing.shown):
         return "prints otherwise:\n" + output
     if listing.pattern is not None and not re.search(listing.pattern, output, re.S):
         return f"does not print {listing.pattern}\n{output}"
     return ""
+
+
+def anchors(text):
+    """Of the headings, as GitHub makes them."""
+    return {re.sub(r"[^\w\- ]", "", re.sub(r"\]\(.*?\)", "", heading).lower()).replace(" ", "-")
+            for heading in HEADING.findall(CODE.sub("", text))}
+
+
+def leads_somewhere(path, heading):
+    return path.exists() and (not heading or heading in anchors(path.read_text()))
 
 
 def checks(pages, library):
@@ -102,8 +126,10 @@ def checks(pages, library):
     for page in pages:
         for listing in listings(page):
             yield f"{page.name}:{listing.line}", problem_of(page, listing, library)
-        absent = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
-        yield f"{page.name} links", "not there: " + ", ".join(absent) if absent else ""
+    for page in [*pages, *(ROOT / name for name in BESIDE if pages)]:
+        absent = [f"{file}#{heading}" for file, heading in LINK.findall(CODE.sub("", page.read_text()))
+                  if not leads_somewhere(page.parent / file if file else page, heading)]
+        yield f"{page.relative_to(ROOT)} links", "not there: " + ", ".join(absent) if absent else ""
 
 
 def main():

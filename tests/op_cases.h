@@ -5,7 +5,7 @@
 
 #include <gradus/gradus.h>
 
-enum { MAX_INPUTS = 4, MAX_ELEMENTS = 512 };
+enum { MAX_INPUTS = 5, MAX_ELEMENTS = 512 };
 
 /* The reference's own idea of a tensor: it shares no code with the library. */
 typedef struct plain {

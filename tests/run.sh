@@ -57,7 +57,7 @@ stage() {
 # No test takes out OPENBLAS_CORETYPE, which changes speed and rounding: what passes, passes with it.
 install_packages build-essential meson ninja-build pkg-config python3 libopenblas-dev libhdf5-dev \
     hdf5-tools libcriterion-dev libjansson-dev libpopt-dev nettle-dev zlib1g-dev libpng-dev \
-    python3-h5py python3-numpy || exit 1
+    python3-h5py python3-numpy man-db groff-base mandoc zsh || exit 1
 [ "$quick" ] || install_packages clang clang-format libclang-rt-14-dev chromium fonts-dejavu-core \
     doxygen graphviz || exit 1
 

@@ -84,8 +84,7 @@ bool folder_continues(const folder *f)
     return f->saved >= 0;
 }
 
-/* With the folders above it. */
-static bool make_folder(const char *path)
+bool make_folder(const char *path)
 {
     char part[4096];
     if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)

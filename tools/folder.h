@@ -21,4 +21,7 @@ bool folder_continues(const folder *f);
 bool folder_open(folder *f, int64_t step, const char *config);
 void folder_close(folder *f);
 
+/* With the folders above it; that it exists is fine. False after a message. */
+bool make_folder(const char *path);
+
 #endif

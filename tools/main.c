@@ -44,6 +44,14 @@ static const command commands[] = {
       "  gradus gradcheck softmax 'sdpa/*' MultiheadAttention\n"
       "  gradus gradcheck --list\n",
       run_gradcheck },
+    { "tasks", TASKS, "[NAME ...] [options]",
+      "Trains models on tasks whose attention is known, and holds their heads against it: unseen\n"
+      "sequences come out right, a head looks where the answers stand, and without it the loss rises.\n"
+      "docs/tasks.md has the figures and what they mean.",
+      "  gradus tasks --quick                           those that take seconds\n"
+      "  gradus tasks recall induction\n"
+      "  gradus tasks --json > tasks.json\n",
+      run_tasks },
     { "attention run", ATTENTION_RUN, "CASE.h5 RESULT.h5 [options]",
       "Computes the attention that a case file states, and its gradients.\n"
       "docs/cases.md has the format.",
@@ -69,6 +77,24 @@ static const command commands[] = {
       "  gradus teach gradcheck --output gradcheck.html\n"
       "  gradus teach --output lessons/                 all of them, with an index\n",
       run_teach },
+    { "help", HELP, "[COMMAND]",
+      "Shows what a command does and lists its options.\n"
+      "Without a COMMAND it lists the commands.",
+      "  gradus help train                              as gradus train --help\n"
+      "  gradus help attention run\n",
+      run_help },
+    { "manual", MANUAL, "[COMMAND] [options]",
+      "Prints a page of the manual, as man reads it.\n"
+      "Without a COMMAND it is the page of gradus itself. Once gradus is installed, man has them all.",
+      "  gradus manual train | man -l -                 reads it here\n"
+      "  gradus manual --output man1                    writes all pages\n",
+      run_manual },
+    { "completion", COMPLETION, "bash|zsh",
+      "Prints what completes the command line of gradus, for bash or zsh.\n"
+      "An installed gradus has both where the shells of Debian look for them.",
+      "  source <(gradus completion bash)               in ~/.bashrc\n"
+      "  gradus completion zsh > ~/.zfunc/_gradus       a folder of $fpath\n",
+      run_completion },
 };
 /* clang-format on */
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -122,23 +148,17 @@ const char *system_error(void)
     return strerror(errno);
 }
 
-/* Whether c is `word`, or `word` and another. */
-static bool starts_with(const command *c, const char *word)
+const command *command_at(size_t i)
 {
-    const size_t length = strlen(word);
-    return strncmp(c->name, word, length) == 0 && strchr(" ", c->name[length]);
+    return i < COMMANDS ? &commands[i] : NULL;
 }
 
-/* Of the commands that start with this word; "": of all. */
-static void print_usage(FILE *out, const char *word)
+const command *command_named(const char *name)
 {
-    fprintf(out, "usage: gradus %s%sCOMMAND [options]\n\n", word, *word ? " " : "");
     for (int i = 0; i < COMMANDS; i++)
-        if (!*word || starts_with(&commands[i], word))
-            fprintf(out, "  %-17s  %.*s\n", commands[i].name,
-                    (int)strcspn(commands[i].summary, "\n"), commands[i].summary);
-    fprintf(out,
-            "\ngradus COMMAND --help lists its options; gradus --version what it is made of.\n");
+        if (strcmp(name, commands[i].name) == 0)
+            return &commands[i];
+    return NULL;
 }
 
 static void print_version(void)
@@ -188,16 +208,18 @@ static const command *find(int words, char **argv)
 {
     char name[64];
     snprintf(name, sizeof name, words == 1 ? "%s" : "%s %s", argv[1], argv[words]);
-    for (int i = 0; i < COMMANDS; i++)
-        if (strcmp(name, commands[i].name) == 0)
-            return &commands[i];
-    return NULL;
+    return command_named(name);
+}
+
+static bool is_either(const char *text, const char *a, const char *b)
+{
+    return strcmp(text, a) == 0 || strcmp(text, b) == 0;
 }
 
 /* No command: help if it was asked for, or what is wrong. `word` starts several, or is "". */
 static int usage(const char *word, const char *name)
 {
-    const bool asked = name && (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0);
+    const bool asked = name && is_either(name, "--help", "-h");
     if (name && !asked)
         complain("there is no command \"%s%s%s\"", word, *word ? " " : "", name);
     print_usage(asked ? stdout : stderr, word);
@@ -212,7 +234,7 @@ int main(int argc, char **argv)
         if (c)
             return run(c, argc - words, argv + words);
     }
-    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+    if (argc > 1 && is_either(argv[1], "--version", "-V")) {
         print_version();
         return 0;
     }

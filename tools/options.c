@@ -19,7 +19,7 @@
 #define BAND CASE | ATTENTION_MASK
 
 static const option data_rows[] = {
-    { "task", TEXT, AT(task), NULL, "copy|reverse|sort|add|recall|induction", NULL, TRAINED | SAMPLE, REFUSED,
+    { "task", TEXT, AT(task), NULL, "copy|reverse|sort|add|recall|induction|dyck|histogram|modadd", NULL, TRAINED | SAMPLE, REFUSED,
       "a generated task" },
     { "length", INTEGER, AT(length), "0", "N", "[0,4096]", TRAINED | SAMPLE, REFUSED,
       "items in a sequence of the task (0: the task's own)" },
@@ -91,9 +91,9 @@ static const option run_rows[] = {
       "train on the first batch again and again: the loss must fall to 0" },
     { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED, REFUSED, "numbers to compute with" },
     { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE | COMPUTES, FREE, "where to compute" },
-    { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK, NOTED,
+    { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK | TASKS, NOTED,
       "of weights, data, dropout and sampling" },
-    { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE | COMPUTES, FREE,
+    { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE | COMPUTES | TASKS, FREE,
       "for one operation (0: as many as there are processors)" },
     { "config", TEXT, AT(config), NULL, "FILE", NULL, TRAINED, LOCAL,
       "read options from JSON; those on the command line win" },
@@ -123,6 +123,12 @@ static const option gradcheck_rows[] = {
     { "list", SWITCH, AT(list), "false", "", NULL, GRADCHECK, LOCAL, "print the names, and stop" },
     { "fast", SWITCH, AT(fast), "false", "", NULL, GRADCHECK, LOCAL,
       "compare along one direction instead of every element" },
+};
+
+static const option tasks_rows[] = {
+    { "steps", INTEGER, AT(task_steps), "0", "N", "[0,inf)", TASKS, LOCAL,
+      "at most, for each (0: each one's own)" },
+    { "quick", SWITCH, AT(quick), "false", "", NULL, TASKS, LOCAL, "only those that take seconds" },
 };
 
 static const option teach_rows[] = {
@@ -181,10 +187,10 @@ static const option attention_rows[] = {
 };
 
 static const option output_rows[] = {
-    { "json", SWITCH, AT(json), "false", "", NULL, CHECK | GRADCHECK | ATTENTION_EXPLAIN, LOCAL,
+    { "output", TEXT, AT(output), NULL, "DIR", NULL, MANUAL, LOCAL, "write all pages into this folder" },
+    { "json", SWITCH, AT(json), "false", "", NULL, CHECK | GRADCHECK | ATTENTION_EXPLAIN | TASKS, LOCAL,
       "the result as JSON on stdout, and what else there is to say on stderr" },
-    { "help", SWITCH, AT(help), "false", "", NULL, TRAIN | SAMPLE | CHECK | INSPECT | GRADCHECK | ATTENTION | TEACH, LOCAL,
-      "show this" },
+    { "help", SWITCH, AT(help), "false", "", NULL, EVERY_COMMAND, LOCAL, "show this" },
 };
 
 #define GROUP(title, rows) { title, rows, sizeof rows / sizeof rows[0] }
@@ -197,6 +203,7 @@ const option_group option_groups[] = {
     GROUP("Run", run_rows),
     GROUP("Replay", replay_rows),
     GROUP("Gradcheck", gradcheck_rows),
+    GROUP("Tasks", tasks_rows),
     GROUP("Attention", attention_rows),
     GROUP("Lessons", teach_rows),
     GROUP("Output", output_rows),
@@ -218,6 +225,20 @@ const option *option_at(size_t i)
         if (i < option_groups[g].count)
             return &option_groups[g].rows[i];
     return NULL;
+}
+
+/* One meaning each, whatever the command. */
+static const struct {
+    char letter;
+    const char *name;
+} letters[] = { { 'h', "help" }, { 'o', "output" } };
+
+char letter_of(const option *row)
+{
+    for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++)
+        if (strcmp(letters[i].name, row->name) == 0)
+            return letters[i].letter;
+    return '\0';
 }
 
 size_t option_index(const option *row)

@@ -51,6 +51,9 @@ typedef struct options {
     char *module_layout, *plant;
     int64_t module_kdim, module_vdim;
     truth module_bias_kv, module_zero_attn, list_plants;
+    /* tasks */
+    int64_t task_steps; /* 0: each one's own */
+    truth quick;
     /* all */
     truth json, help;
 
@@ -77,7 +80,10 @@ enum {
     MHA_CASE = 1 << 12
 };
 /* What is looked at. */
-enum { TEACH = 1 << 17 };
+enum { TEACH = 1 << 17, TASKS = 1 << 18 };
+/* What speaks of the program itself, and every command: all but what files state. */
+enum { HELP = 1 << 21, MANUAL = 1 << 19, COMPLETION = 1 << 20 };
+enum { TALKS = HELP | MANUAL | COMPLETION, EVERY_COMMAND = ~(REPLAY | SDPA_CASE | MHA_CASE) };
 
 /* What happens when a resumed run is told something else than it was. */
 typedef enum option_change {
@@ -112,6 +118,7 @@ size_t num_options(void);
 const option *option_at(size_t i);
 /* By name with dashes or underscores; NULL if no option of these commands has it. */
 const option *option_named(const char *name, int commands);
+char letter_of(const option *row); /* 'o': -o is short for --output; '\0': it has none */
 size_t option_index(const option *o);
 const char *key_of(const option *o, char buffer[64]); /* its name in files */
 

@@ -18,6 +18,7 @@ static void list_for_popt(struct poptOption list[MAX_OPTIONS + 1], int command)
         const bool is_switch = row->kind == SWITCH, is_flag = is_switch && !row->value[0];
         list[count++] = (struct poptOption){
             .longName = row->name,
+            .shortName = letter_of(row),
             .argInfo =
                 is_flag ? POPT_ARG_NONE : POPT_ARG_STRING | (is_switch ? POPT_ARGFLAG_OPTIONAL : 0),
             .val = (int)i + 1,
@@ -65,7 +66,7 @@ static bool bad_option(poptContext context, int error, int command)
         const char *start = written + strspn(written, "-");
         snprintf(name, sizeof name, "%.*s", (int)strcspn(start, "="), start);
         return complain("unknown option %.*s%s", (int)strcspn(written, "="), written,
-                        nearest_option(name, command, false, nearest));
+                        name[1] ? nearest_option(name, command, false, nearest) : "");
     }
     if (error == POPT_ERROR_NOARG)
         return complain("%s needs a value", written);

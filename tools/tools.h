@@ -25,15 +25,29 @@ int run_sample(options *o);
 int run_check(options *o);
 int run_inspect(options *o);
 int run_gradcheck(options *o);
+int run_tasks(options *o);
 int run_attention(options *o);
 int run_attention_explain(options *o);
 int run_attention_mask(options *o);
 int run_teach(options *o);
+int run_help(options *o);
+int run_manual(options *o);
+int run_completion(options *o);
 /* gradus train with --replay, and with --dry-run. */
 int run_replay(options *o);
 int dry_run(options *o);
 
+/* All commands in the table's order, NULL past its end; and by name, NULL if there is none. */
+const command *command_at(size_t i);
+const command *command_named(const char *name);
+/* Whether c is `word`, or `word` and another. */
+bool starts_with(const command *c, const char *word);
+/* The name that the arguments make: "attention run". */
+const char *named_command(const options *o, char buffer[64]);
+
+/* A command's help; and a list of those that start with this word, "": of all. */
 void print_help(FILE *out, const command *c);
+void print_usage(FILE *out, const char *word);
 
 /* A line on stderr, without what could steer a terminal; complain begins it with "gradus train: "
  * and returns false. */

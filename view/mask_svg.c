@@ -2,6 +2,8 @@
 
 #include "nn/utf8.h"
 #include "tensor/front.h"
+#include "view/drawing.h"
+#include "view/page.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -101,15 +103,6 @@ static int64_t width(const picture *p, const char *title)
 
 /* ---- Words ---- */
 
-static void escaped(FILE *out, const char *text)
-{
-    for (; *text; text++)
-        if (*text == '&' || *text == '<' || *text == '>')
-            fputs(*text == '&' ? "&amp;" : *text == '<' ? "&lt;" : "&gt;", out);
-        else
-            fputc(*text, out);
-}
-
 /* "Query 3 sees keys 1 to 4, 6." */
 static void tell_query(const picture *p, int64_t query)
 {
@@ -134,7 +127,7 @@ static void tell_query(const picture *p, int64_t query)
 static void tell(const picture *p, const char *title)
 {
     fputs("<title>", p->out);
-    escaped(p->out, title ? title : "Which keys each query sees");
+    grdi_page_escape(p->out, title ? title : "Which keys each query sees");
     fprintf(p->out,
             "</title>\n<desc>An attention mask: %" PRId64 " queries, a row each, over %" PRId64
             " keys, a column each; %" PRId64 " of %" PRId64 " pairs are seen.",
@@ -175,30 +168,21 @@ static void draw_cells(const picture *p, look wanted)
     fputs("\"/>\n", p->out);
 }
 
-/* How far numbers are apart so that each has room. */
-static int64_t step_of(const picture *p)
-{
-    static const int64_t steps[] = { 1, 2, 5, 10, 20, 50, 100, 200 };
-    size_t i = 0;
-    while (i + 1 < sizeof steps / sizeof steps[0] && steps[i] * p->cell < 26)
-        i++;
-    return steps[i];
-}
-
 static void draw_axes(const picture *p)
 {
     const int64_t across = p->keys * p->cell, down = p->queries * p->cell;
+    const int64_t step = grdi_tick_step(p->cell, 26);
     fprintf(p->out,
             "<g class=\"mask-text\" font-size=\"13\" text-anchor=\"middle\">"
             "<text x=\"%" PRId64 "\" y=\"%d\">keys</text>"
             "<text transform=\"translate(%d %" PRId64 ") rotate(-90)\">queries</text></g>\n",
             LEFT + across / 2, p->top - 28, MARGIN + 8, p->top + down / 2);
     fputs("<g class=\"mask-quiet\" font-size=\"12\" text-anchor=\"middle\">", p->out);
-    for (int64_t j = 0; j < p->keys; j += step_of(p))
+    for (int64_t j = 0; j < p->keys; j += step)
         fprintf(p->out, "<text x=\"%" PRId64 "\" y=\"%d\">%" PRId64 "</text>",
                 LEFT + j * p->cell + p->cell / 2, p->top - 8, j);
     fputs("</g>\n<g class=\"mask-quiet\" font-size=\"12\" text-anchor=\"end\">", p->out);
-    for (int64_t i = 0; i < p->queries; i += step_of(p))
+    for (int64_t i = 0; i < p->queries; i += step)
         fprintf(p->out, "<text x=\"%d\" y=\"%" PRId64 "\">%" PRId64 "</text>", LEFT - 9,
                 p->top + i * p->cell + p->cell / 2 + 4, i);
     fputs("</g>\n", p->out);
@@ -234,7 +218,7 @@ static void draw(const picture *p, const char *title)
         fprintf(p->out,
                 "<text class=\"mask-text\" font-size=\"15\" font-weight=\"600\" x=\"%d\" y=\"30\">",
                 MARGIN);
-        escaped(p->out, title);
+        grdi_page_escape(p->out, title);
         fputs("</text>\n", p->out);
     }
     draw_axes(p);

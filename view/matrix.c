@@ -1,20 +1,18 @@
 #include <gradus/view.h>
 
 #include "tensor/object.h"
+#include "view/picture.h"
 
 #include <math.h>
 
 /* How dark a value is drawn, of what is largest; twice, since a character is half as wide as high.
  */
-static const char *shade(double value, double largest)
+static void put(FILE *out, double value, double largest)
 {
-    static const char *const shades[] = { "··", "░░", "▒▒", "▓▓", "██" };
-    enum { LAST = sizeof shades / sizeof shades[0] - 1 };
-    if (isnan(value))
-        return "??";
-    if (value <= 0)
-        return "  ";
-    return shades[value >= largest ? LAST : (int)(value / largest * (LAST + 1))];
+    const double part = value >= largest ? value > 0 : value / largest; /* an infinite one too */
+    const char *shade = isnan(value) ? "?" : grdi_shade(part);
+    fputs(shade, out);
+    fputs(shade, out);
 }
 
 static double largest_of(const double *values, int64_t count)
@@ -31,7 +29,7 @@ static void draw(FILE *out, const double *values, int64_t rows, int64_t columns)
     for (int64_t i = 0; i < rows; i++) {
         fputc('|', out);
         for (int64_t j = 0; j < columns; j++)
-            fputs(shade(values[i * columns + j], largest), out);
+            put(out, values[i * columns + j], largest);
         fputs("|\n", out);
     }
     fprintf(out, "%lld x %lld, darkest: %.4g\n", (long long)rows, (long long)columns, largest);

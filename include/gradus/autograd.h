@@ -81,6 +81,19 @@ typedef bool (*grd_backward_watch)(const grd_backward_step *step, void *user);
  * ends it; those of scopes around see the step after it. */
 GRD_API grd_status grd_on_backward(grd_scope *scope, grd_backward_watch watch, void *user);
 
+/* ---- Tracing ---- */
+
+/* A graph keeps only what gradients are computed from. A trace keeps all that a graph shows: the
+ * values of every op that is recorded while it is open, and of its inputs, the module that ran, and
+ * the gradients of every walk. It changes no bit of them, and holds on to all of it until its scope
+ * ends: for a step or two, not for a run. grd_graph_dump and grd_view_backward (view.h) draw it. */
+typedef struct grd_trace grd_trace;
+/* Notes what is recorded and walked in the innermost scope and those inside, until that ends or
+ * grd_trace_end. One at a time: GRD_ERROR_STATE. */
+GRD_NEW grd_trace *grd_trace_begin(void);
+/* From now on nothing is noted; what was is kept. */
+GRD_API grd_status grd_trace_end(grd_trace *trace);
+
 /* ---- Ops of one's own ---- */
 
 typedef struct grd_call grd_call; /* one use of an op: what it saved and its settings */
@@ -167,6 +180,8 @@ GRD_API GRD_MUST_USE grd_gradcheck_report grd_at_gradcheck_report(grd_gradcheck_
 #define grd_grad(...) grd_at_status(grd_grad(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_on_gradient(...) grd_at_status(grd_on_gradient(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_on_backward(...) grd_at_status(grd_on_backward(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_trace_begin(...) GRD_AT(grd_trace, grd_trace_begin(__VA_ARGS__))
+#define grd_trace_end(...) grd_at_status(grd_trace_end(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_custom(...) grd_at(grd_custom(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_call_save(...) grd_at_status(grd_call_save(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_recompute(...) grd_at(grd_recompute(__VA_ARGS__), __FILE__, __LINE__)

@@ -2,11 +2,61 @@
 #ifndef GRADUS_VIEW_H
 #define GRADUS_VIEW_H
 
-#include <gradus/tensor.h>
+#include <gradus/nn.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* How a matrix is shown. Texts are UTF-8 of anyone: control characters and those that turn the
+ * direction of writing are shown as \u{202e}, spaces at the ends of labels as one that is seen,
+ * what is no UTF-8 as U+FFFD. */
+typedef struct grd_matrix_options {
+    const char *title;             /* NULL: none */
+    const char *rows, *columns;    /* what they are, "queries", "keys"; NULL: it is not said */
+    const char *const *row_labels; /* a text each; NULL: numbers */
+    const char *const *column_labels;
+    const char *const *captions; /* of several matrices, a text each; NULL: numbers */
+    const grd_tensor *attend;    /* bool, broadcast: false is masked; NULL: none is */
+    double low, high;            /* the ends of the scale; equal: 0 and the values' */
+    bool two_sided;              /* of differences: the scale has 0 in its middle */
+    bool dark;                   /* the ground of a PNG; an SVG follows its page */
+    int64_t cell;                /* pixels from cell to cell; 0: what fits */
+    int64_t width;               /* of the terminal, in columns; 0: 80 */
+    bool colour;                 /* the terminal has true colour */
+} grd_matrix_options;
+
+/* Writes a matrix (rows, columns), of any type, as a file: the path ends in .png, .svg or .csv.
+ * Several, (count, rows, columns) or (down, across, rows, columns), become one picture with a
+ * caption each, and without labels. NULL options: all defaults. The file is replaced whole or not
+ * at all.
+ *
+ * Pictures: a cell is a shade of a scale that is even to the eye and safe for colour-blind people;
+ * its legend stands below. What is NaN or masked has a colour beside the scale and a mark; values
+ * beyond the scale have its ends' colours. An SVG says the value of each cell that is pointed at,
+ * up to 1024 cells; a PNG has twice the pixels of its page where that is not too large, and letters
+ * for ASCII alone, other characters are boxes. At most 8192 x 8192 pixels, a cell being at least
+ * one.
+ *
+ * CSV (RFC 4180, UTF-8): with column_labels the first line, with row_labels the first column has
+ * them, in quotes; of several matrices the column before has the caption. Numbers have as many
+ * digits as it takes to read the same value of their type; a masked cell is empty. Since
+ * spreadsheets would run a label that begins with = + - @, a tab or a line end as a formula, those
+ * and labels that begin with an apostrophe get an apostrophe before: take one away to have the
+ * label.
+ *
+ * GRD_ERROR_ARGUMENT: another ending. GRD_ERROR_SHAPE: other dimensions, or too large a picture.
+ * GRD_ERROR_IO: the file cannot be written. */
+GRD_API GRD_MUST_USE grd_status grd_view_matrix(const char *path, const grd_tensor *matrix,
+                                                const grd_matrix_options *options);
+
+/* Draws a matrix (rows, columns) in a terminal, with labels and a legend, in colours if it has
+ * them. What is wider than the width, or longer than 64 rows, is folded: a cell is then the largest
+ * of several (two-sided: the one furthest from 0), and the legend says so. NaN is ??, a masked cell
+ * is //; without colours what is below 0 is drawn in signs, what is above in blocks. NULL options:
+ * all defaults. GRD_ERROR_IO: out does not take it. */
+GRD_API grd_status grd_print_heatmap(FILE *out, const grd_tensor *matrix,
+                                     const grd_matrix_options *options);
 
 /* Draws a matrix (rows, columns), a line a row: values from 0 to the largest as ever darker blocks,
  * a NaN as "??", what is 0 or less as a blank; then sizes and the largest value. GRD_ERROR_SHAPE:
@@ -19,13 +69,31 @@ GRD_API grd_status grd_print_matrix(FILE *out, const grd_tensor *matrix);
  * 1024 x 1024. GRD_ERROR_IO: out does not take it. */
 GRD_API grd_status grd_mask_svg(FILE *out, const grd_tensor *visible, const char *title);
 
+typedef struct grd_graph_options {
+    grd_trace *trace;         /* open while the graph was made; NULL: only what the graph keeps */
+    const grd_module *module; /* names its parameters by their paths; a trace knows them itself */
+    int64_t collapse;         /* a module nested so deep is one box, the outermost 1; 0: none is */
+    const char *title;        /* NULL: "Graph" */
+} grd_graph_options;
+/* Draws the graph that root was computed by, down to the leaves, as .svg, .dot (for Graphviz) or
+ * .json by the path's ending. Of each op, leaf and constant: its name (grd_tensor_set_name, or a
+ * parameter's path), shape, dtype, call site, what it saved for backward in bytes, and statistics
+ * of its values and of its gradient in the last walk, or "not computed". The same graph gives the
+ * same bytes. GRD_ERROR_GRAPH: root does not require grad, or its graph was freed and not traced.
+ */
+GRD_API GRD_MUST_USE grd_status grd_graph_dump(const char *path, const grd_tensor *root,
+                                               const grd_graph_options *options);
+
 #ifdef __cplusplus
 }
 #endif
 
 #ifndef GRD_NO_CALL_SITES
+#define grd_view_matrix(...) grd_at_answer(grd_view_matrix(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_print_heatmap(...) grd_at_status(grd_print_heatmap(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_print_matrix(...) grd_at_status(grd_print_matrix(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_mask_svg(...) grd_at_status(grd_mask_svg(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_graph_dump(...) grd_at_answer(grd_graph_dump(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 
 #endif

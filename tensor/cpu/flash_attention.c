@@ -275,24 +275,38 @@ static grdi_head_gradient gradient_of(const call *c, int64_t b, int64_t h)
 {
     const grdi_flash_gradient *g = c->gradient;
     const int64_t of_key = h / group_of(c);
-    return (grdi_head_gradient){
+    grdi_head_gradient gradient = {
         .output = row_at(g->output, b, h),
         .doutput = row_at(g->doutput, b, h),
         .logsumexp = sums_at(g->logsumexp, b, h),
         .output_row = g->output->dim[2].stride,
         .doutput_row = g->doutput->dim[2].stride,
-        .dquery = row_at(g->dquery, b, h),
-        .dkey = row_at(g->dkey, b, of_key),
-        .dvalue = row_at(g->dvalue, b, of_key),
-        .dquery_row = g->dquery->dim[2].stride,
-        .dkey_row = g->dkey->dim[2].stride,
-        .dvalue_row = g->dvalue->dim[2].stride,
     };
+    if (g->dadditive) {
+        gradient.dadditive = row_at(g->dadditive, b, h);
+        gradient.dadditive_row = g->dadditive->dim[2].stride;
+        gradient.dadditive_column = g->dadditive->dim[3].stride;
+        return gradient;
+    }
+    gradient.dquery = row_at(g->dquery, b, h);
+    gradient.dkey = row_at(g->dkey, b, of_key);
+    gradient.dvalue = row_at(g->dvalue, b, of_key);
+    gradient.dquery_row = g->dquery->dim[2].stride;
+    gradient.dkey_row = g->dkey->dim[2].stride;
+    gradient.dvalue_row = g->dvalue->dim[2].stride;
+    return gradient;
 }
 
 static grd_status backward_plainly(const call *c, grdi_place place)
 {
     return grdi_flash_backward_plain(c->how, c->gradient, c->query, c->key, c->value, place);
+}
+
+static bool backward_fast(const call *c, const grdi_head *in, const grdi_head_gradient *g,
+                          grdi_place at)
+{
+    return g->dadditive ? c->loops->flash_attention_additive_f32(in, g, at.first, at.last)
+                        : c->loops->flash_attention_backward_f32(in, g);
 }
 
 static grd_status backward_cleaned(const call *c, const grdi_head *in, const grdi_head_gradient *g,
@@ -302,27 +316,27 @@ static grd_status backward_cleaned(const call *c, const grdi_head *in, const grd
     const grdi_pairs pairs = grdi_pairs_of(c->how, c->query, c->key, at.sample, at.head);
     if (!grdi_clean(&cleaned, in, g, &pairs, c->loops))
         return GRD_ERROR_MEMORY;
-    const grd_status status =
-        c->loops->flash_attention_backward_f32(&cleaned.head, &cleaned.gradient)
-            ? each_run(c, cleaned.suspect, at, backward_plainly)
-            : backward_plainly(c, at);
+    const grd_status status = backward_fast(c, &cleaned.head, &cleaned.gradient, at)
+                                  ? each_run(c, cleaned.suspect, at, backward_plainly)
+                                  : backward_plainly(c, at);
     grdi_cleaned_free(&cleaned);
     return status;
 }
 
-static grd_status backward_head(const call *c, int64_t b, int64_t h)
+static grd_status backward_of(const call *c, grdi_place at)
 {
-    const grdi_place all = { b, h, 0, c->query->dim[2].size };
     if (c->query->dtype != GRD_F32)
-        return backward_plainly(c, all);
-    const grdi_head in = head_of(c, b, h);
-    const grdi_head_gradient g = gradient_of(c, b, h);
-    const bool finite = c->finite[b * c->key->dim[1].size + h / group_of(c)] &&
-                        rows_finite(c, in.query, in.query_row, in.queries, in.size) &&
-                        rows_finite(c, g.doutput, g.doutput_row, in.queries, in.value_size);
+        return backward_plainly(c, at);
+    const grdi_head in = head_of(c, at.sample, at.head);
+    const grdi_head_gradient g = gradient_of(c, at.sample, at.head);
+    const int64_t n = at.last - at.first;
+    const bool finite =
+        c->finite[at.sample * c->key->dim[1].size + at.head / group_of(c)] &&
+        rows_finite(c, in.query + at.first * in.query_row, in.query_row, n, in.size) &&
+        rows_finite(c, g.doutput + at.first * g.doutput_row, g.doutput_row, n, in.value_size);
     if (!finite)
-        return backward_cleaned(c, &in, &g, all);
-    return c->loops->flash_attention_backward_f32(&in, &g) ? GRD_OK : backward_plainly(c, all);
+        return backward_cleaned(c, &in, &g, at);
+    return backward_fast(c, &in, &g, at) ? GRD_OK : backward_plainly(c, at);
 }
 
 static grd_status backward(void *context, int64_t first, int64_t last)
@@ -336,7 +350,7 @@ static grd_status backward(void *context, int64_t first, int64_t last)
         clear(c->gradient->dvalue, b, of_key);
         for (int64_t h = of_key * group; h < (of_key + 1) * group && status == GRD_OK; h++) {
             clear(c->gradient->dquery, b, h);
-            status = backward_head(c, b, h);
+            status = backward_of(c, (grdi_place){ b, h, 0, c->query->dim[2].size });
         }
     }
     return status;
@@ -359,4 +373,71 @@ grd_status grdi_cpu_flash_attention_backward(grd_device *device, const grdi_flas
     if (heads == 0)
         return GRD_OK;
     return with_marks(&c, backward, heads, cost(&c, query->dim[2].size * group_of(&c), 5));
+}
+
+/* ---- Backward of what is additive: a piece of work is a slice of it, with all samples and heads
+ * that share it ---- */
+
+/* How many elements of dimension d there are; size 1 where all share one. */
+static int64_t distinct(const grdi_array *x, int d)
+{
+    return x->dim[d].stride ? x->dim[d].size : 1;
+}
+
+/* The n-th of these elements stands for first..last - 1. */
+typedef struct sharing {
+    int64_t first, last;
+} sharing;
+
+static sharing sharing_of(const grdi_array *x, int d, int64_t n)
+{
+    return distinct(x, d) > 1 ? (sharing){ n, n + 1 } : (sharing){ 0, x->dim[d].size };
+}
+
+static int64_t query_items(const grdi_array *dadditive)
+{
+    return (distinct(dadditive, 2) + ITEM_QUERIES - 1) / ITEM_QUERIES;
+}
+
+static grd_status additive_item(const call *c, int64_t item)
+{
+    const grdi_array *x = c->gradient->dadditive;
+    const int64_t items = query_items(x), heads = distinct(x, 1), slice = item / items;
+    const sharing samples = sharing_of(x, 0, slice / heads), of = sharing_of(x, 1, slice % heads);
+    const int64_t from = item % items * ITEM_QUERIES, queries = x->dim[2].size;
+    const int64_t to = items == 1 || queries < from + ITEM_QUERIES ? queries : from + ITEM_QUERIES;
+    grd_status status = GRD_OK;
+    for (int64_t b = samples.first; b < samples.last; b++)
+        for (int64_t h = of.first; h < of.last && status == GRD_OK; h++)
+            status = backward_of(c, (grdi_place){ b, h, from, to });
+    return status;
+}
+
+static grd_status additive(void *context, int64_t first, int64_t last)
+{
+    grd_status status = GRD_OK;
+    for (int64_t i = first; i < last && status == GRD_OK; i++)
+        status = additive_item(context, i);
+    return status;
+}
+
+grd_status grdi_cpu_flash_attention_additive(grd_device *device, const grdi_flash *how,
+                                             const grdi_flash_gradient *gradient,
+                                             const grdi_array *query, const grdi_array *key,
+                                             const grdi_array *value)
+{
+    const grdi_array *x = gradient->dadditive;
+    if (!computes(query))
+        return GRD_ERROR_UNSUPPORTED;
+    if (grdi_is_empty(x) || grdi_is_empty(gradient->logsumexp))
+        return GRD_OK;
+    call c = { .how = how,
+               .query = query,
+               .key = key,
+               .value = value,
+               .gradient = gradient,
+               .loops = grdi_loops_of(device) };
+    const int64_t items = distinct(x, 0) * distinct(x, 1) * query_items(x);
+    const int64_t pairs = grdi_positions(query, 2) * query->dim[2].size;
+    return with_marks(&c, additive, items, cost(&c, pairs / items, 2));
 }

@@ -53,7 +53,7 @@ grd_status grdi_flash_plain(const grdi_flash *how, const grdi_array *output,
                             const grdi_array *logsumexp, const grdi_array *query,
                             const grdi_array *key, const grdi_array *value, grdi_place place);
 
-/* Adds to the gradients. */
+/* Adds to dadditive if there is one, else to the other gradients. */
 grd_status grdi_flash_backward_plain(const grdi_flash *how, const grdi_flash_gradient *gradient,
                                      const grdi_array *query, const grdi_array *key,
                                      const grdi_array *value, grdi_place place);

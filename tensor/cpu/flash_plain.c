@@ -179,26 +179,41 @@ grd_status grdi_flash_plain(const grdi_flash *how, const grdi_array *output,
 /* The rows of the gradients, and of what they are made of. */
 typedef struct gradients {
     const grdi_flash_gradient *of;
-    int64_t dquery, dkey, dvalue, output, doutput, logsumexp;
+    int64_t dquery, dkey, dvalue, dadditive, output, doutput, logsumexp;
 } gradients;
 
-static void add_pair(const head *h, const gradients *g, int64_t i, int64_t j, double weight,
-                     double delta, const double *doutput)
+/* Query i and one of its keys. */
+typedef struct pair {
+    int64_t i, j;
+    double weight, kept, dscore; /* of the score that additive is part of */
+    const double *doutput;
+} pair;
+
+static void add_pair(const head *h, const gradients *g, const pair *p)
 {
     const grdi_flash_gradient *of = g->of;
-    const double *value = row(h->value, h->at_value, j, h->value_size, h->value_row);
-    const double factor = kept(h, i, j);
-    const double dweight = factor == 0 ? 0 : factor * dot(h->value_size, doutput, value);
-    const double dscore = h->how->scale * weight * (dweight - delta) * h->slopes[j];
+    const int64_t i = p->i, j = p->j;
+    const double dscore = h->how->scale * p->dscore * h->slopes[j];
     const double *key = row(h->key, h->at_key, j, h->size, h->key_row);
-    add_row(of->dvalue, g->dvalue + j * of->dvalue->dim[2].stride, h->value_size, weight * factor,
-            doutput);
+    add_row(of->dvalue, g->dvalue + j * of->dvalue->dim[2].stride, h->value_size,
+            p->weight * p->kept, p->doutput);
     add_row(of->dquery, g->dquery + i * of->dquery->dim[2].stride, h->size, dscore, key);
     const double *query = row(h->query, h->at_query, i, h->size, h->query_row);
     add_row(of->dkey, g->dkey + j * of->dkey->dim[2].stride, h->size, dscore, query);
 }
 
-static void backward_of(const head *h, const gradients *g, int64_t i)
+static void add_to_additive(const head *h, const gradients *g, const pair *p)
+{
+    const grdi_array *dadditive = g->of->dadditive;
+    const grdi_dim *dim = dadditive->dim;
+    if (p->j < h->pairs.first_appended)
+        add_row(dadditive, g->dadditive + p->i * dim[2].stride + p->j * dim[3].stride, 1, 1,
+                &p->dscore);
+}
+
+typedef void pair_work(const head *h, const gradients *g, const pair *p);
+
+static void backward_of(const head *h, const gradients *g, int64_t i, pair_work *work)
 {
     const grdi_flash_gradient *of = g->of;
     double logsumexp;
@@ -214,8 +229,31 @@ static void backward_of(const head *h, const gradients *g, int64_t i)
         if (!grdi_sees(&h->pairs, i, j))
             continue;
         const double power = h->scores[j] - logsumexp; /* above 0 only by rounding */
-        add_pair(h, g, i, j, power > 0 ? 1 : exp(power), delta, doutput);
+        const double *value = row(h->value, h->at_value, j, h->value_size, h->value_row);
+        pair p = { i, j, power > 0 ? 1 : exp(power), kept(h, i, j), 0, doutput };
+        const double dweight = p.kept == 0 ? 0 : p.kept * dot(h->value_size, doutput, value);
+        p.dscore = p.weight * (dweight - delta);
+        work(h, g, &p);
     }
+}
+
+static gradients gradients_of(const grdi_flash_gradient *of, int64_t sample, int64_t head,
+                              int64_t of_key)
+{
+    gradients g = {
+        .of = of,
+        .output = at2(of->output, sample, head),
+        .doutput = at2(of->doutput, sample, head),
+        .logsumexp = at2(of->logsumexp, sample, head),
+    };
+    if (of->dadditive) {
+        g.dadditive = at2(of->dadditive, sample, head);
+    } else {
+        g.dquery = at2(of->dquery, sample, head);
+        g.dkey = at2(of->dkey, sample, of_key);
+        g.dvalue = at2(of->dvalue, sample, of_key);
+    }
+    return g;
 }
 
 grd_status grdi_flash_backward_plain(const grdi_flash *how, const grdi_flash_gradient *gradient,
@@ -226,17 +264,9 @@ grd_status grdi_flash_backward_plain(const grdi_flash *how, const grdi_flash_gra
     if (!open_head(&h, how, query, key, value, &place))
         return GRD_ERROR_MEMORY;
     const int64_t of_key = place.head / (query->dim[1].size / key->dim[1].size);
-    const gradients g = {
-        .of = gradient,
-        .dquery = at2(gradient->dquery, place.sample, place.head),
-        .dkey = at2(gradient->dkey, place.sample, of_key),
-        .dvalue = at2(gradient->dvalue, place.sample, of_key),
-        .output = at2(gradient->output, place.sample, place.head),
-        .doutput = at2(gradient->doutput, place.sample, place.head),
-        .logsumexp = at2(gradient->logsumexp, place.sample, place.head),
-    };
+    const gradients g = gradients_of(gradient, place.sample, place.head, of_key);
     for (int64_t i = place.first; i < place.last; i++)
-        backward_of(&h, &g, i);
+        backward_of(&h, &g, i, gradient->dadditive ? add_to_additive : add_pair);
     close_head(&h);
     return GRD_OK;
 }

@@ -232,7 +232,8 @@ class Chrome:
             self.loaded.add(event["loaderId"])
 
     def _on_Network_requestWillBeSent(self, event, _):
-        self._requests.append(event["request"]["url"])
+        if not event["request"]["url"].startswith("data:"):
+            self._requests.append(event["request"]["url"])
 
     def _on_Network_webSocketCreated(self, event, _):
         self._requests.append(event["url"])
@@ -325,7 +326,7 @@ class Chrome:
 
     @property
     def requests(self):
-        """The addresses that the page asked for, its own among them."""
+        """The addresses that the page asked for, its own among them; data: addresses ask for nothing."""
         self._round()
         return list(self._requests)
 
@@ -399,7 +400,8 @@ class Chrome:
                        downloadPath=folder, eventsEnabled=True)
             self.session = session
             action()
-            self._until(lambda: any(state in ends for _, state in self.downloads.values()), timeout, "no file was saved")
+            self._until(lambda: any(state in ends for _, state in self.downloads.values()), timeout,
+                        "no file was saved")
             guid, (name, state) = next(iter(self.downloads.items()))
             if state != "completed":
                 raise ChromeError(f"{name} was not saved: {state}")

@@ -74,7 +74,8 @@ class Page(Case):
         self.assertEqual(len(self.page.problems), 10)
 
     def test_values_come_back(self):
-        for script, value in [("1 + 1", 2), ("-0", 0), ("Infinity", float("inf")), ("'\\u00e9'", "\u00e9"), ("null", None),
+        for script, value in [("1 + 1", 2), ("-0", 0), ("Infinity", float("inf")), ("null", None),
+                              ("'\\u00e9'", "\u00e9"),
                               ("[1, {a: [true]}]", [1, {"a": [True]}]), ("Promise.resolve(3)", 3), ("void 0", None)]:
             self.assertEqual(self.page.evaluate(script), value)
         self.assertEqual(self.page.evaluate("(a, b) => a.x + b", {"x": "</script>\u2028\u202e"}, "\U0001f600\0"),
@@ -124,7 +125,8 @@ class Page(Case):
             self.page.key("Left")
 
     def test_the_mouse_arrives(self):
-        self.show("<style>button { margin-top: 2000px } button:hover { color: rgb(1, 2, 3) }</style><button id=a>A</button>"
+        self.show("<style>button { margin-top: 2000px } button:hover { color: rgb(1, 2, 3) }</style><button id=a>A"
+                  "</button>"
                   "<b id=gone hidden></b><script>heard = []; a.onclick = e => heard.push(e.detail)</script>")
         colour = "getComputedStyle(a).color"
         self.assertNotEqual(self.page.evaluate(colour), "rgb(1, 2, 3)")
@@ -144,7 +146,8 @@ class Page(Case):
             self.page.click("#a")
 
     def test_a_saved_file_arrives(self):
-        self.show("<a id=a download='table 1.csv'>Save</a><script>a.href = URL.createObjectURL(new Blob(['1,2']))</script>")
+        self.show("<a id=a download='table 1.csv'>Save</a>"
+                  "<script>a.href = URL.createObjectURL(new Blob(['1,2']))</script>")
         for _ in range(2):
             self.assertEqual(self.page.saved(lambda: self.page.click("#a")), ("table 1.csv", b"1,2"))
 
@@ -180,13 +183,15 @@ class Page(Case):
             return [round(text["ratio"], 2) for text in self.page.texts()]
 
         self.assertEqual(ratios("<p style='color: #000; background: #fff'>a</p>"), [21])
-        self.assertEqual(ratios("<p style='color: #777; background: #fff'>a <b style='color: #767676'>b</b></p>"), [4.48, 4.54])
+        self.assertEqual(ratios("<p style='color: #777; background: #fff'>a <b style='color: #767676'>b</b></p>"),
+                         [4.48, 4.54])
         self.assertEqual([text["text"] for text in self.page.faint()], ["a"])
         half = ratios("<div style='background: #fff'><p style='color: rgb(0 0 0 / 50%)'>a</p><p style='color: #000; "
                       "opacity: .5'>b</p></div>")
         for ratio in half:
             self.assertAlmostEqual(ratio, 3.98, delta=0.03)
-        self.assertEqual(ratios("<svg><rect width=200 height=99 fill='#000'/><text y=40 fill='#fff'>a</text></svg>"), [21])
+        self.assertEqual(ratios("<svg><rect width=200 height=99 fill='#000'/><text y=40 fill='#fff'>a</text></svg>"),
+                         [21])
         self.assertEqual(ratios("<p hidden>a</p><p style='visibility: hidden'>b</p>"), [])
         self.show("<p style='color: #949494; background: #fff; font-size: 24px'>large</p>")
         self.assertEqual(self.page.faint(), [])
@@ -208,7 +213,8 @@ class Page(Case):
         self.assertIsNone(self.page.open(path).evaluate("localStorage.x"))
 
     def test_each_mistake_fails_the_order(self):
-        for name, body in {"asks": "<img src='http://example.org/' alt=''>", "complains": "<script>console.error(1)</script>",
+        for name, body in {"asks": "<img src='http://example.org/' alt=''>",
+                           "complains": "<script>console.error(1)</script>",
                            "wide": "<p style='width: 2000px'>a</p>", "faint": "<p style='color: #888'>a</p>"}.items():
             inner = Case()
             inner.page = self.page
@@ -256,7 +262,8 @@ class Process(Case):
         self.expect_nothing_left()
 
     def test_killed_it_leaves_nothing(self):
-        script = "from chrome import Chrome\nwith Chrome() as page:\n print('up', flush=True)\n page.evaluate('for (;;);')"
+        script = ("from chrome import Chrome\nwith Chrome() as page:\n print('up', flush=True)\n"
+                  " page.evaluate('for (;;);')")
         for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
             with subprocess.Popen([sys.executable, "-c", script], cwd=HERE, stdout=subprocess.PIPE,
                                   stderr=subprocess.DEVNULL, start_new_session=True) as child:

@@ -136,7 +136,7 @@ static int inputs_of(const variant *v, const grd_tensor *x[4])
 
 typedef grd_gradcheck_report checker(grd_function, void *, grd_list, const grd_gradcheck_options *);
 
-/* By the kernel that keeps the weights, or by the other, which the mask's gradient is not for. */
+/* By the kernel that keeps the weights, or by the other. */
 static void check_variants(checker *check, bool flash)
 {
     for (int i = 0; i < VARIANTS; i++) {
@@ -144,7 +144,6 @@ static void check_variants(checker *check, bool flash)
         const grd_tensor *x[4];
         variant v = variants[i];
         v.flash = flash;
-        v.additive &= !flash;
         const int count = inputs_of(&v, x);
         const grd_gradcheck_report report = check(run, &v, (grd_list){ count, x }, NULL);
         cr_assert(report.passed, "%s: %s", v.name, report.text);
@@ -203,7 +202,6 @@ static void check_walks(bool flash)
         grd_tensor *fused[4], *composed[4];
         variant v = variants[i];
         v.flash = flash;
-        v.additive &= !flash;
         const int count = inputs_of(&v, x);
         for (int j = 0; j < count; j++)
             grd_require_grad((grd_tensor *)x[j]);

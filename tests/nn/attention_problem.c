@@ -30,9 +30,8 @@ problem problem_of(problem_size s)
 grd_sdpa_options of_path(const grd_sdpa_options *options)
 {
     grd_sdpa_options o = options ? *options : (grd_sdpa_options){ 0 };
-    const bool mask_gradient = o.mask.additive && grd_tensor_requires_grad(o.mask.additive);
     o.composed = path->composed;
-    o.strict = !path->composed && !mask_gradient;
+    o.strict = !path->composed;
     return o;
 }
 

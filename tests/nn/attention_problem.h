@@ -58,8 +58,7 @@ typedef struct solution {
     const grd_tensor *dq, *dk, *dv;
 } solution;
 
-/* The options as the path has them: its kernel and no other, unless the additive mask needs a
- * gradient, which one kernel alone can give. */
+/* The options as the path has them: its kernel and no other. */
 grd_sdpa_options of_path(const grd_sdpa_options *options);
 /* NULL: no options. */
 solution solve(const problem *p, const grd_sdpa_options *options);

@@ -121,20 +121,56 @@ static void answer_induction(const char *in, char *out, int n)
     }
 }
 
+/* By taking out pairs until none is left. */
+static void answer_dyck(const char *in, char *out, int n)
+{
+    char left[64];
+    int places[64], count = 0;
+    (void)n;
+    for (int t = 0; in[t]; t++) {
+        left[count] = in[t];
+        places[count++] = t;
+        while (count > 1 && (strncmp(left + count - 2, "()", 2) == 0 ||
+                             strncmp(left + count - 2, "[]", 2) == 0)) {
+            out[places[count - 1] - 1] = left[count - 1];
+            count -= 2;
+        }
+    }
+    cr_assert_eq(count, 1, "%s", in);
+    out[2 * n - 2] = left[0] == '(' ? ')' : ']';
+}
+
+static void answer_histogram(const char *in, char *out, int n)
+{
+    for (int t = 1; t <= n; t++) {
+        int count = 0;
+        for (int i = 1; i <= n; i++)
+            count += in[i] == in[t];
+        out[t] = ".123456789ABCDEFGHIJ"[count];
+    }
+}
+
+static void answer_modadd(const char *in, char *out, int n)
+{
+    static const char numbers[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    const long a = strchr(numbers, in[0]) - numbers, b = strchr(numbers, in[1]) - numbers;
+    cr_assert(a < n && b < n && in[2] == '=', "%s", in);
+    out[2] = numbers[(a + b) % n];
+}
+
 static const struct {
     const char *name;
     int length, context, vocab;
     void (*answer)(const char *in, char *out, int n);
 } tasks[] = {
-    { "copy", 12, 24, 27, answer_copy },
-    { "reverse", 16, 16, 26, answer_reverse },
-    { "sort", 8, 16, 11, answer_sort },
-    { "add", 3, 11, 12, answer_add },
-    { "recall", 8, 31, 26, answer_recall },
-    { "induction", 14, 28, 26, answer_induction },
-    { "copy", 3, 6, 27, answer_copy },
-    { "add", 5, 17, 12, answer_add },
-    { "induction", 5, 10, 26, answer_induction },
+    { "copy", 12, 24, 27, answer_copy },    { "reverse", 16, 16, 26, answer_reverse },
+    { "sort", 8, 16, 11, answer_sort },     { "add", 3, 11, 12, answer_add },
+    { "recall", 8, 31, 26, answer_recall }, { "induction", 14, 28, 26, answer_induction },
+    { "dyck", 12, 23, 4, answer_dyck },     { "histogram", 10, 11, 28, answer_histogram },
+    { "modadd", 59, 3, 63, answer_modadd }, { "copy", 3, 6, 27, answer_copy },
+    { "add", 5, 17, 12, answer_add },       { "induction", 5, 10, 26, answer_induction },
+    { "dyck", 20, 39, 4, answer_dyck },     { "histogram", 19, 20, 28, answer_histogram },
+    { "modadd", 62, 3, 63, answer_modadd },
 };
 enum { TASKS = sizeof tasks / sizeof tasks[0] };
 
@@ -155,11 +191,12 @@ Test(data, tasks_ask_for_what_is_right)
 {
     for (int k = 0; k < TASKS; k++)
         for (int part = GRD_TRAIN; part <= GRD_VALIDATION; part++) {
-            const int64_t length = k < 6 ? 0 : tasks[k].length;
+            const int64_t length = k < 9 ? 0 : tasks[k].length;
             const grd_data *data = task(tasks[k].name, (grd_part)part, 64, length, 7);
             cr_assert_eq(grd_data_context(data), tasks[k].context);
             cr_assert_eq(grd_data_vocab_size(data), tasks[k].vocab);
-            cr_assert_eq(grd_data_causal(data), strcmp(tasks[k].name, "reverse") != 0);
+            cr_assert_eq(grd_data_causal(data), strcmp(tasks[k].name, "reverse") != 0 &&
+                                                    strcmp(tasks[k].name, "histogram") != 0);
             for (int i = 0; i < 5; i++) {
                 cr_assert_eq(fetch(data, i), 64 * tasks[k].context);
                 for (int row = 0; row < 64; row++)
@@ -213,13 +250,77 @@ Test(data, training_and_validation_never_meet)
     cr_assert(kept > 900 && kept < 1100 && seen + kept > 9990, "%d", kept);
 }
 
+/* What a run was trained on must be what it goes on with. */
+Test(data, a_seed_gives_what_it_always_gave)
+{
+    static const struct {
+        const char *name, *in, *out;
+    } rows[] = {
+        { "copy", "kbgzkgkypkpq|kbgzkgkypkp", "............kbgzkgkypkpq" },
+        { "reverse", "kbgzkgkypkpqdvmm", "mmvdqpkpykgkzgbk" },
+        { "sort", "40294239|0223449", "........02234499" },
+        { "add", "324+204=825", ".......8250" },
+        { "recall", "g4c6f9p9j8h7e4d3j8p9h7e4g4d3c6f", "................8.9.7.4.4.3.6.9" },
+        { "induction", "bhzmjnyspbhzmjnyspbhzmjnyspb", ".........hzmjnyspbhzmjnyspbh" },
+        { "dyck", "(()([][][([])])()()[()]", ".)..].]...])]).).)..)])" },
+        { "histogram", "^dachdcdhed", ".4122424214" },
+        { "modadd", "Fw=", "..E" },
+    };
+    for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+        char in[64], out[64];
+        const grd_data *data = task(rows[k].name, GRD_TRAIN, 2, 0, 11);
+        fetch(data, 4);
+        spell(data, 0, in, out);
+        cr_assert_str_eq(in, rows[k].in);
+        cr_assert_str_eq(out, rows[k].out);
+    }
+}
+
+Test(data, of_modadd_four_tenths_are_trained_on)
+{
+    static bool trained[128][128], validated[128][128];
+    const grd_data *parts[] = { task("modadd", GRD_TRAIN, 512, 0, 1),
+                                task("modadd", GRD_VALIDATION, 512, 0, 2) };
+    int both = 0, seen = 0, kept = 0;
+    for (int i = 0; i < 200; i++)
+        for (int part = 0; part < 2; part++) {
+            fetch(parts[part], i);
+            for (int row = 0; row < 512; row++)
+                (part ? validated : trained)[inputs[3 * row]][inputs[3 * row + 1]] = true;
+        }
+    for (int pair = 0; pair < 128 * 128; pair++) {
+        both += trained[pair / 128][pair % 128] && validated[pair / 128][pair % 128];
+        seen += trained[pair / 128][pair % 128];
+        kept += validated[pair / 128][pair % 128];
+    }
+    cr_assert_eq(both, 0);
+    cr_assert_eq(seen + kept, 59 * 59);
+    cr_assert(abs(seen - 1392) < 70, "%d of 3481", seen);
+}
+
+Test(data, brackets_nest_six_deep_and_no_deeper)
+{
+    const grd_data *data = task("dyck", GRD_TRAIN, 64, 0, 1);
+    int deepest = 0;
+    for (int i = 0; i < 20; i++) {
+        fetch(data, i);
+        for (int row = 0; row < 64; row++)
+            for (int t = 0, depth = 0; t < 23; t++) {
+                depth += inputs[23 * row + t] % 2 ? -1 : 1;
+                deepest = depth > deepest ? depth : deepest;
+            }
+    }
+    cr_assert_eq(deepest, 6);
+}
+
 Test(data, the_shortest_and_longest_sequences_do)
 {
     static const struct {
         const char *name;
         int64_t shortest, longest;
     } ends[] = { { "copy", 2, 500 }, { "reverse", 2, 1000 }, { "sort", 2, 500 },
-                 { "add", 1, 300 },  { "recall", 2, 16 },    { "induction", 5, 26 } };
+                 { "add", 1, 300 },  { "recall", 2, 16 },    { "induction", 5, 26 },
+                 { "dyck", 4, 400 }, { "histogram", 3, 19 }, { "modadd", 10, 62 } };
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
         for (int part = GRD_TRAIN; part <= GRD_VALIDATION; part++)
             for (int n = 0; n < 50; n++) {
@@ -251,7 +352,8 @@ Test(data, bad_tasks_are_told)
                            huge = { .batch_size = INT64_MAX };
     cr_assert_null(grd_data_task("sums", &none));
     expect_error(GRD_ERROR_ARGUMENT, "data_task: there is no task \"sums\"; there are copy, "
-                                     "reverse, sort, add, recall, induction at ");
+                                     "reverse, sort, add, recall, induction, dyck, histogram, "
+                                     "modadd at ");
     cr_assert_null(grd_data_task("copy", &none));
     expect_error(GRD_ERROR_ARGUMENT, "batch_size must be positive, not 0");
     cr_assert_null(grd_data_task("copy", &one));

@@ -253,8 +253,7 @@ static void expect_near(const outcome *x, const outcome *truth, const attention_
     }
 }
 
-/* Whether the kernel without weights ran, in f32. */
-static bool check(unsigned number)
+static void check(unsigned number)
 {
     grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
     const random_case c = choose(number);
@@ -262,8 +261,7 @@ static bool check(unsigned number)
     for (int i = 0; i < 4; i++)
         r[i] = solve_on(&c, &attention_paths[i]);
     cr_assert_not(r[1].flash || r[3].flash);
-    cr_assert_eq(r[0].flash, !c.mask_gradient, "case %u", number);
-    cr_assert_eq(r[2].flash, !c.mask_gradient, "case %u", number);
+    cr_assert(r[0].flash && r[2].flash, "case %u", number);
     expect_near(&r[0], &r[3], &attention_paths[0], &c, 1e-5, 1e-5);
     expect_near(&r[1], &r[3], &attention_paths[1], &c, 1e-5, 1e-5);
     expect_near(&r[2], &r[3], &attention_paths[2], &c, 1e-12, 1e-12);
@@ -271,20 +269,18 @@ static bool check(unsigned number)
     for (int i = 0; i < 4; i++)
         release(&r[i]);
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "case %u: %s", number, grd_error_message());
-    return r[0].flash;
 }
 
 static void sweep(int part)
 {
-    int first = part * CASES, count = CASES, flash = 0;
+    int first = part * CASES, count = CASES;
     const char *given = getenv("TEST_SWEEP");
     if (given && sscanf(given, "%d %d", &first, &count) == 2) {
         count /= TESTS;
         first += part * count;
     }
     for (int i = 0; i < count; i++)
-        flash += check((unsigned)(first + i));
-    cr_assert(count < CASES || (flash > count / 2 && flash < count), "%d flash", flash);
+        check((unsigned)(first + i));
 }
 
 Test(sdpa_sweep, one_meaning_on_every_path_0)

@@ -12,6 +12,7 @@ typedef struct rule {
     bool checkered; /* query i sees key j only where i + j is no multiple of 3 */
     double softcap, dropout;
     long appended; /* keys at the end that every query sees */
+    bool biased;   /* x[3] (Hq, 1, S) is added to the scores */
 } rule;
 
 static const long FAR = 1000;
@@ -28,14 +29,15 @@ static bool sees(const rule *r, long b, long i, long j, long keys)
 /* The sizes and rows of one head. */
 typedef struct one_head {
     long b, queries, keys, size, value_size;
-    uint64_t pair; /* the number of its first pair in all of (B, Hq, L, S) */
-    const double *q, *k, *v;
+    uint64_t pair;                   /* the number of its first pair in all of (B, Hq, L, S) */
+    const double *q, *k, *v, *added; /* to the scores of all queries, or NULL */
 } one_head;
 
 static one_head head_at(const plain x[], long b, long h)
 {
     const long heads = x[0].size[1], group = heads / x[1].size[1], hk = h / group;
-    one_head o = { b, x[0].size[2], x[1].size[2], x[0].size[3], x[2].size[3], 0, NULL, NULL, NULL };
+    one_head o = { b, x[0].size[2], x[1].size[2], x[0].size[3], x[2].size[3],
+                   0, NULL,         NULL,         NULL,         NULL };
     o.pair = (uint64_t)((b * heads + h) * o.queries * o.keys);
     o.q = x[0].value + (b * heads + h) * o.queries * o.size;
     o.k = x[1].value + (b * x[1].size[1] + hk) * o.keys * o.size;
@@ -53,6 +55,7 @@ static void weights_of(const one_head *o, const rule *r, long i, double w[])
             score += o->q[i * o->size + d] * o->k[j * o->size + d];
         score *= r->scale;
         score = r->softcap > 0 ? r->softcap * tanh(score / r->softcap) : score;
+        score += o->added && j < o->keys - r->appended ? o->added[j] : 0;
         w[j] = sees(r, o->b, i, j, o->keys) ? exp(score) : 0;
         sum += w[j];
     }
@@ -77,7 +80,8 @@ static void attend_reference(const rule *r, const plain x[], plain *y)
     double w[64], *out = y->value;
     for (long b = 0; b < y->size[0]; b++)
         for (long h = 0; h < y->size[1]; h++) {
-            const one_head o = head_at(x, b, h);
+            one_head o = head_at(x, b, h);
+            o.added = r->biased ? x[3].value + h * x[3].size[2] : NULL;
             for (long i = 0; i < o.queries; i++, out += o.value_size) {
                 weights_of(&o, r, i, w);
                 for (long j = 0; j < o.keys; j++)
@@ -94,6 +98,7 @@ static grdi_flash_call call_of(const rule *r, const grd_tensor *const x[])
     call.dropout = r->dropout;
     call.draw = draw;
     call.appended = r->appended;
+    call.additive = r->biased ? x[3] : NULL;
     call.left = r->left;
     call.right = r->right;
     call.offset = r->offset;
@@ -131,6 +136,8 @@ static const rule capped = { FAR, 1, 0, NULL, 0.9, true, 0.8, 0, 0 };
 static const rule dropping = { FAR, 0, 0, NULL, 0.5, false, 0, 0.4, 0 };
 static const rule extended = { 1, 0, 0, two_lengths, 0.5, true, 0, 0, 2 };
 static const rule everything = { 2, 1, 1, two_lengths, -0.6, true, 1.5, 0.3, 1 };
+static const rule biased = { FAR, 0, 0, NULL, 0.5, true, 0, 0, 0, true };
+static const rule biased_everything = { 2, 1, 1, two_lengths, -0.6, true, 1.5, 0.3, 1, true };
 
 #define RULE(name)                                                                                 \
     static grd_tensor *run_##name(const grd_tensor *const x[])                                     \
@@ -149,6 +156,8 @@ RULE(capped)
 RULE(dropping)
 RULE(extended)
 RULE(everything)
+RULE(biased)
+RULE(biased_everything)
 #undef RULE
 
 /* The same of query, key and value side by side, two heads of each. */
@@ -228,6 +237,39 @@ static void backward_reference(const plain x[], plain *y)
         }
 }
 
+/* The gradient of x[4] (Hq, 1, S), added to the scores, for a gradient of the result in x[3]. */
+static grd_tensor *run_additive(const grd_tensor *const x[])
+{
+    grd_tensor *logsumexp;
+    grdi_flash_call call = call_of(&causal, x);
+    call.additive = x[4];
+    grd_tensor *y = grdi_flash_attention(&call, &logsumexp);
+    return y ? grdi_flash_attention_additive(&call, y, logsumexp, x[3]) : NULL;
+}
+
+/* The sum over samples and queries of ds = w (dw - sum(w dw)). */
+static void additive_reference(const plain x[], plain *y)
+{
+    *y = (plain){ 3, { x[4].size[0], 1, x[4].size[2] }, { 0 } };
+    const double *dy = x[3].value;
+    for (long at = 0; at < x[0].size[0] * x[0].size[1]; at++) {
+        const long h = at % x[0].size[1];
+        one_head o = head_at(x, at / x[0].size[1], h);
+        o.added = x[4].value + h * o.keys;
+        for (long i = 0; i < o.queries; i++, dy += o.value_size) {
+            double w[64], dw[64] = { 0 }, mean = 0;
+            weights_of(&o, &causal, i, w);
+            for (long j = 0; j < o.keys; j++) {
+                for (long d = 0; d < o.value_size; d++)
+                    dw[j] += dy[d] * o.v[j * o.value_size + d];
+                mean += w[j] * dw[j];
+            }
+            for (long j = 0; j < o.keys; j++)
+                y->value[h * o.keys + j] += w[j] * (dw[j] - mean);
+        }
+    }
+}
+
 /* clang-format off */
 static const op_case cases[] = {
     { "flash", "flash_attention", run_all, all_reference, 3, { S4(2, 2, 3, 4), S4(2, 2, 5, 4), S4(2, 2, 5, 3) } },
@@ -241,7 +283,10 @@ static const op_case cases[] = {
     { "flash, no queries", "flash_attention", run_causal, causal_reference, 3, { S4(1, 2, 0, 3), S4(1, 2, 2, 3), S4(1, 2, 2, 3) } },
     { "flash, no keys", "flash_attention", run_causal, causal_reference, 3, { S4(1, 2, 2, 3), S4(1, 2, 0, 3), S4(1, 2, 0, 3) } },
     { "flash, packed", "flash_attention", run_packed, packed_reference, 1, { S3(2, 3, 12) } },
+    { "flash, biased", "flash_attention", run_biased, biased_reference, 4, { S4(2, 2, 4, 3), S4(2, 2, 5, 3), S4(2, 2, 5, 2), S3(2, 1, 5) } },
+    { "flash, biased, everything", "flash_attention", run_biased_everything, biased_everything_reference, 4, { S4(2, 4, 4, 3), S4(2, 2, 6, 3), S4(2, 2, 6, 2), S3(4, 1, 5) } },
     { "flash, backward", "flash_attention_backward", run_backward, backward_reference, 4, { S4(2, 4, 3, 3), S4(2, 2, 4, 3), S4(2, 2, 4, 5), S4(2, 4, 3, 5) }, .no_derivative = true },
+    { "flash, backward of additive", "flash_attention_additive", run_additive, additive_reference, 5, { S4(2, 4, 3, 3), S4(2, 2, 4, 3), S4(2, 2, 4, 5), S4(2, 4, 3, 5), S3(4, 1, 4) }, .no_derivative = true },
 };
 /* clang-format on */
 

@@ -341,7 +341,7 @@ class Explain(Attention):
         write(self.case, *functional())
         text = self.explain("--dtype", "float32")
         self.assertRegex(text, r"^float32 on cpu\nforward only +flash\nwith gradients +composed\n"
-                               r" +not flash: mask.additive needs a gradient\n$")
+                               r" +not flash: mask.additive needs a gradient, for which flash is slower over so few pairs\n$")
         attributes, arrays = module()
         del arrays["grad_output"]
         write(self.case, attributes | {"softcap": 1.0}, arrays)
@@ -354,7 +354,8 @@ class Explain(Attention):
         said = json.loads(self.explain("--json", "--dtype", "float32"))
         self.assertEqual(said, {"dtype": "float32", "device": "cpu", "forward": {"kernel": "flash", "refused": []},
                                 "with_gradients": {"kernel": "composed", "refused": [
-                                    {"kernel": "flash", "reason": "mask.additive needs a gradient"}]}})
+                                    {"kernel": "flash", "reason": "mask.additive needs a gradient, for which flash is "
+                                                                  "slower over so few pairs"}]}})
 
     def test_what_it_says_is_what_runs(self):
         for make in (functional, module, unbatched):

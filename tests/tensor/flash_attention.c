@@ -9,25 +9,28 @@
 
 typedef struct setting {
     int64_t heads, shared, queries, keys, size, value_size, offset, left, right;
-    bool lengths, keep, additive;
+    bool lengths, keep;
+    int additive; /* 0: none; else number additive - 1 of `spread` */
     double softcap, dropout;
     int64_t appended;
 } setting;
 
 #define FAR INT64_MAX
 static const setting settings[] = {
-    { 2, 2, 33, 33, 16, 16, 0, FAR, 0, false, false, false, 0, 0, 0 },
-    { 2, 1, 70, 130, 20, 7, 60, 5, 3, false, false, false, 0, 0, 0 },
-    { 1, 1, 5, 2, 64, 64, -3, FAR, 0, false, false, false, 0, 0, 0 },
-    { 2, 2, 130, 300, 64, 64, 0, FAR, FAR, true, false, false, 0, 0, 0 },
-    { 2, 2, 129, 257, 72, 100, 0, 40, 0, true, true, true, 0, 0, 0 },
-    { 1, 1, 64, 64, 203, 256, -10, FAR, 0, false, false, true, 0, 0, 0 },
-    { 1, 1, 1, 150, 1, 1, 149, FAR, 0, false, true, false, 0, 0, 0 },
-    { 1, 1, 40, 40, 300, 8, 0, FAR, 0, false, false, false, 0, 0, 0 },
-    { 2, 1, 70, 130, 24, 40, 60, FAR, 0, true, false, true, 3, 0, 0 },
-    { 2, 2, 67, 201, 16, 16, 3, 90, 0, true, true, false, 0, 0.3, 0 },
-    { 2, 1, 33, 150, 64, 64, 0, FAR, 0, true, true, true, 0, 0, 2 },
-    { 2, 1, 131, 299, 20, 12, 5, 70, 3, true, true, true, 4, 0.6, 1 },
+    { 2, 2, 33, 33, 16, 16, 0, FAR, 0, false, false, 0, 0, 0, 0 },
+    { 2, 1, 70, 130, 20, 7, 60, 5, 3, false, false, 0, 0, 0, 0 },
+    { 1, 1, 5, 2, 64, 64, -3, FAR, 0, false, false, 0, 0, 0, 0 },
+    { 2, 2, 130, 300, 64, 64, 0, FAR, FAR, true, false, 0, 0, 0, 0 },
+    { 2, 2, 129, 257, 72, 100, 0, 40, 0, true, true, 1, 0, 0, 0 },
+    { 1, 1, 64, 64, 203, 256, -10, FAR, 0, false, false, 2, 0, 0, 0 },
+    { 1, 1, 1, 150, 1, 1, 149, FAR, 0, false, true, 0, 0, 0, 0 },
+    { 1, 1, 40, 40, 300, 8, 0, FAR, 0, false, false, 0, 0, 0, 0 },
+    { 2, 1, 70, 130, 24, 40, 60, FAR, 0, true, false, 3, 3, 0, 0 },
+    { 2, 2, 67, 201, 16, 16, 3, 90, 0, true, true, 0, 0, 0.3, 0 },
+    { 2, 1, 33, 150, 64, 64, 0, FAR, 0, true, true, 4, 0, 0, 2 },
+    { 2, 1, 131, 299, 20, 12, 5, 70, 3, true, true, 1, 4, 0.6, 1 },
+    { 2, 2, 140, 70, 16, 16, 0, FAR, 0, true, false, 5, 0, 0.2, 0 },
+    { 2, 1, 140, 140, 16, 24, 0, FAR, 0, false, true, 6, 2, 0, 1 },
 };
 enum { MOST = 1 << 17, SETTINGS = sizeof settings / sizeof settings[0] };
 
@@ -49,6 +52,12 @@ static bool no_backward(const grdi_head *head, const grdi_head_gradient *gradien
     return !head && !gradient;
 }
 
+static bool no_additive(const grdi_head *head, const grdi_head_gradient *gradient, int64_t first,
+                        int64_t last)
+{
+    return !head && !gradient && first > last;
+}
+
 /* A device whose loops decline, so that the kernel's own plain ones run. */
 static grd_device plain_device(grdi_loops *loops)
 {
@@ -56,13 +65,28 @@ static grd_device plain_device(grdi_loops *loops)
     *loops = *grdi_choose_loops("baseline");
     loops->flash_attention_f32 = no_forward;
     loops->flash_attention_backward_f32 = no_backward;
+    loops->flash_attention_additive_f32 = no_additive;
     device.state = loops;
     return device;
 }
 
 typedef struct results {
-    grd_tensor *at[4]; /* output, dquery, dkey, dvalue */
+    grd_tensor *at[5]; /* output, dquery, dkey, dvalue, dadditive or NULL */
 } results;
+
+/* In which of (B, Hq, L, S) an additive mask varies. */
+static const bool spread[][4] = {
+    { false, true, false, true }, { true, true, true, true },   { false, false, true, true },
+    { true, false, true, false }, { false, true, true, false }, { false, false, false, false },
+};
+
+static grd_tensor *additive_of(const setting *s, grd_rng *rng)
+{
+    const bool *varies = spread[s->additive - 1];
+    return grd_require_grad(grd_randn(rng, GRD_SHAPE(varies[0] ? 2 : 1, varies[1] ? s->heads : 1,
+                                                     varies[2] ? s->queries : 1,
+                                                     varies[3] ? s->keys - s->appended : 1)));
+}
 
 /* The inputs are the same on every device; of `poisoned` samples the hidden keys hold NaN. */
 static results compute(const setting *s, grd_device *device, bool poisoned)
@@ -86,7 +110,7 @@ static results compute(const setting *s, grd_device *device, bool poisoned)
     if (s->keep)
         call.keep = grd_lt_scalar(grd_rand(rng, GRD_SHAPE(s->queries, masked)), 0.7);
     if (s->additive)
-        call.additive = grd_randn(rng, GRD_SHAPE(s->heads, 1, masked));
+        call.additive = additive_of(s, rng);
     for (int64_t b = 0; b < 2 && poisoned && s->lengths; b++) {
         grd_fill_(grd_slice(grd_select(k, 0, b), 1, lengths[b], masked, 1), NAN);
         grd_fill_(grd_slice(grd_select(v, 0, b), 1, lengths[b], masked, 1), NAN);
@@ -100,24 +124,27 @@ static results compute(const setting *s, grd_device *device, bool poisoned)
     r.at[1] = (grd_tensor *)grd_tensor_grad(q);
     r.at[2] = (grd_tensor *)grd_tensor_grad(k);
     r.at[3] = (grd_tensor *)grd_tensor_grad(v);
-    for (int i = 0; i < 4; i++)
-        grd_keep(r.at[i]);
+    r.at[4] = s->additive ? (grd_tensor *)grd_tensor_grad(call.additive) : NULL;
+    for (int i = 0; i < 5; i++)
+        if (r.at[i])
+            grd_keep(r.at[i]);
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
     return r;
 }
 
 static void expect_same(int which, const char *set, const results *a, const results *b, double atol)
 {
-    static const char *const names[] = { "output", "dquery", "dkey", "dvalue" };
+    static const char *const names[] = { "output", "dquery", "dkey", "dvalue", "dadditive" };
     static float x[MOST], y[MOST];
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5 && a->at[i]; i++) {
         const int64_t count = grd_tensor_count(a->at[i]);
         cr_assert_leq(count, MOST);
         cr_assert_eq(grd_read_f32(a->at[i], x, count), GRD_OK);
         cr_assert_eq(grd_read_f32(b->at[i], y, count), GRD_OK);
         for (int64_t e = 0; e < count; e++) {
             const double found = (double)x[e], expected = (double)y[e];
-            cr_assert(fabs(found - expected) <= atol * (1 + fabs(expected)),
+            const double terms = i == 4 ? 8 : 1; /* a sum over all that share it */
+            cr_assert(fabs(found - expected) <= terms * atol * (1 + fabs(expected)),
                       "setting %d, %s, %s[%d]: %.9g, not %.9g", which, set, names[i], (int)e, found,
                       expected);
         }
@@ -126,8 +153,9 @@ static void expect_same(int which, const char *set, const results *a, const resu
 
 static void release(const results *r)
 {
-    for (int i = 0; i < 4; i++)
-        grd_release(r->at[i]);
+    for (int i = 0; i < 5; i++)
+        if (r->at[i])
+            grd_release(r->at[i]);
 }
 
 Test(flash_attention, sets_agree_with_the_plain_one)

@@ -194,19 +194,31 @@ static void draw_kept(const block *b, float *kept)
     }
 }
 
-/* Adds what is additive and hides what a mask hides, both in units of log2. */
-static void apply_masks(const block *b, float *scores)
+/* Adds what is additive, in units of log2. */
+static void add(const block *b, float *scores)
+{
+    float added[BACK_KEYS * BACK_QUERIES] __attribute__((aligned(64)));
+    const int64_t row = b->head->additive_row, column = b->head->additive_column;
+    const float *x = b->head->additive + b->query * row + b->key * column;
+    if (column == 1)
+        transpose(added, b->width, x, row, b->queries, b->keys, LOG2_E);
+    for (int64_t j = 0; column != 1 && j < b->keys; j++)
+        for (int64_t i = 0; i < b->width; i++)
+            added[j * b->width + i] = i < b->queries ? LOG2_E * x[i * row + j * column] : 0;
+    for (int64_t i = 0; i < b->keys * b->width; i += LANES)
+        store(scores + i, load(scores + i) + load(added + i));
+}
+
+/* Hides what a mask hides. */
+static void mask(const block *b, float *scores)
 {
     const grdi_head *h = b->head;
-    for (int64_t j = 0; j < b->keys && (h->additive || h->visible); j++)
-        for (int64_t i = 0; i < b->queries; i++) {
-            const int64_t query = b->query + i, key = b->key + j;
-            float *score = &scores[j * b->width + i];
-            if (h->additive)
-                *score += LOG2_E * h->additive[query * h->additive_row + key * h->additive_column];
-            if (h->visible && !h->visible[query * h->visible_row + key * h->visible_column])
-                *score = -INFINITY;
-        }
+    for (int64_t i = 0; i < b->queries; i++) {
+        const bool *visible = h->visible + (b->query + i) * h->visible_row;
+        for (int64_t j = 0; j < b->keys; j++)
+            if (!visible[(b->key + j) * h->visible_column])
+                scores[j * b->width + i] = -INFINITY;
+    }
 }
 
 /* Hides what the window hides: for a key, all queries but those from key - diagonal - right to
@@ -239,7 +251,10 @@ static void score(const block *b, const float *panel, float *scores, float *slop
         cap(b, scores, slopes);
     if (b->appended)
         return;
-    apply_masks(b, scores);
+    if (h->additive)
+        add(b, scores);
+    if (h->visible)
+        mask(b, scores);
     hide(b, scores);
 }
 
@@ -416,9 +431,9 @@ typedef struct pairs {
 
 /* weights = 2^(scores - logsumexp); dscores = scale weights (dweights - delta), in its place. No
  * weight is above 1, whatever is left of a log-sum-exp of large scores by rounding. */
-static void weigh(const block *b, const query_side *side, pairs *p)
+static void weigh(const block *b, const query_side *side, float scale, pairs *p)
 {
-    const vec factor = all(b->head->scale);
+    const vec factor = all(scale);
     for (int64_t j = 0; j < b->keys; j++)
         for (int64_t i = 0; i < BACK_QUERIES; i += LANES) {
             float *score = p->weights + j * BACK_QUERIES + i;
@@ -462,18 +477,25 @@ static void add_gradients(const block *b, const grdi_head_gradient *g, const flo
     multiply(&p, b->queries);
 }
 
+/* The weights of a block, and `scale` times the gradients of its scores, of capped ones. */
+static void read_pairs(const block *b, const query_side *side, float scale, pairs *p)
+{
+    const grdi_head *h = b->head;
+    score(b, side->query, p->weights, p->slopes);
+    scores_of(b, h->value, h->value_row, h->value_size, side->doutput, p->dscores);
+    if (h->kept > 0) {
+        draw_kept(b, p->kept);
+        scale_each(b->keys * BACK_QUERIES, p->dscores, p->kept);
+    }
+    weigh(b, side, scale, p);
+}
+
 static void add_block(const block *b, const grdi_head_gradient *g, const query_side *side)
 {
     const grdi_head *h = b->head;
     const int64_t n = b->keys * BACK_QUERIES;
     pairs p;
-    score(b, side->query, p.weights, p.slopes);
-    scores_of(b, h->value, h->value_row, h->value_size, side->doutput, p.dscores);
-    if (h->kept > 0) {
-        draw_kept(b, p.kept);
-        scale_each(n, p.dscores, p.kept);
-    }
-    weigh(b, side, &p);
+    read_pairs(b, side, h->scale, &p);
     if (h->softcap > 0)
         scale_each(n, p.dscores, p.slopes);
     if (h->kept > 0)
@@ -495,19 +517,87 @@ static void add_queries(const grdi_head *h, const grdi_head_gradient *g, int64_t
         }
 }
 
+static size_t side_bytes(const grdi_head *h)
+{
+    return (size_t)((h->size + 2 * h->value_size) * BACK_QUERIES) * sizeof(float);
+}
+
+static bool open_side(query_side *side, const grdi_head *h)
+{
+    side->query = grdi_allocate(side_bytes(h));
+    if (!side->query)
+        return false;
+    side->doutput = side->query + h->size * BACK_QUERIES;
+    side->output = side->doutput + h->value_size * BACK_QUERIES;
+    return true;
+}
+
 bool GRDI_LOOP(flash_attention_backward_f32)(const grdi_head *h, const grdi_head_gradient *g)
 {
     query_side side;
-    const size_t bytes = (size_t)((h->size + 2 * h->value_size) * BACK_QUERIES) * sizeof(float);
-    side.query = grdi_allocate(bytes);
-    if (!side.query)
+    if (!open_side(&side, h))
         return false;
-    side.doutput = side.query + h->size * BACK_QUERIES;
-    side.output = side.doutput + h->value_size * BACK_QUERIES;
     for (int64_t query = 0; query < h->queries; query += BACK_QUERIES) {
         const int64_t left = h->queries - query;
         add_queries(h, g, query, left < BACK_QUERIES ? left : BACK_QUERIES, &side);
     }
-    grdi_free(side.query, bytes);
+    grdi_free(side.query, side_bytes(h));
+    return true;
+}
+
+static double strided_sum(int64_t n, const float *x, int64_t step)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)x[i * step];
+    return sum;
+}
+
+/* Adds a block's dscores to what is added to scores, where keys lie side by side; those that share
+ * an element as one number. */
+static void spread(const block *b, const grdi_head_gradient *g, const float *dscores)
+{
+    float turned[BACK_QUERIES * BACK_KEYS] __attribute__((aligned(64)));
+    const int64_t row = g->dadditive_row, column = g->dadditive_column;
+    float *to = g->dadditive + b->query * row + b->key * column;
+    for (int64_t j = 0; row == 0 && j < b->keys; j++)
+        to[j * column] += (float)strided_sum(b->queries, dscores + j * BACK_QUERIES, 1);
+    for (int64_t i = 0; row != 0 && column == 0 && i < b->queries; i++)
+        to[i * row] += (float)strided_sum(b->keys, dscores + i, BACK_QUERIES);
+    if (row == 0 || column == 0)
+        return;
+    transpose(turned, BACK_KEYS, dscores, BACK_QUERIES, b->keys, BACK_QUERIES, 1);
+    for (int64_t i = 0; i < b->queries; i++)
+        for (int64_t j = 0; j < b->keys; j++)
+            to[i * row + j] += turned[i * BACK_KEYS + j];
+}
+
+/* The part of a block of queries in the gradient of what is added to scores. */
+static void add_to_additive(const grdi_head *h, const grdi_head_gradient *g, int64_t query,
+                            int64_t queries, query_side *side)
+{
+    pairs p;
+    stretch part[2];
+    read_queries(h, g, query, queries, side);
+    find_stretches(h, query, queries, part);
+    for (int64_t key = part[0].first; key < part[0].last; key += BACK_KEYS) {
+        const int64_t left = part[0].last - key, keys = left < BACK_KEYS ? left : BACK_KEYS;
+        const block b = { h, query, queries, key, keys, BACK_QUERIES, false };
+        read_pairs(&b, side, 1, &p);
+        spread(&b, g, p.dscores);
+    }
+}
+
+bool GRDI_LOOP(flash_attention_additive_f32)(const grdi_head *h, const grdi_head_gradient *g,
+                                             int64_t first, int64_t last)
+{
+    query_side side;
+    if (!open_side(&side, h))
+        return false;
+    for (int64_t query = first; query < last; query += BACK_QUERIES) {
+        const int64_t left = last - query;
+        add_to_additive(h, g, query, left < BACK_QUERIES ? left : BACK_QUERIES, &side);
+    }
+    grdi_free(side.query, side_bytes(h));
     return true;
 }
