@@ -115,7 +115,7 @@ class Lessons(Case):
             places = [tuple(map(float, place)) for place in re.findall(r"M([\d.]+) ([\d.]+)", path)]
             self.assertEqual(len(points), len(places))
             for (x, y), (right, down) in zip(points, places):
-                self.assertAlmostEqual(right, 60 + (math.log10(x) + 13) / 12 * (460 - 76), delta=0.2)
+                self.assertAlmostEqual(right, 74 + (math.log10(x) + 13) / 12 * (460 - 90), delta=0.2)
                 self.assertAlmostEqual(down, 14 + (1 - math.log10(y)) / 12 * (300 - 60), delta=0.2)
 
 
