@@ -65,8 +65,7 @@ void *grdi_scratch(const char *op, size_t count, size_t size)
     return scratch ? scratch->data : NULL;
 }
 
-/* Latches what the system said last. */
-static void *fail_errno(const char *op, const char *path, const char *what)
+void *grdi_file_fail(const char *op, const char *path, const char *what)
 {
     char reason[128];
     const int code = errno;
@@ -75,8 +74,7 @@ static void *fail_errno(const char *op, const char *path, const char *what)
     return grdi_fail(GRD_ERROR_IO, op, "%s: cannot %s: %s", path, what, reason);
 }
 
-/* Reads up to `size` bytes, fewer only at the file's end; -1 with errno. */
-static ssize_t read_fully(int file, void *data, size_t size)
+ssize_t grdi_file_take(int file, void *data, size_t size)
 {
     size_t got = 0;
     while (got < size) {
@@ -122,7 +120,7 @@ static grdi_bytes *read_open(const char *op, const char *path, int file, size_t 
 {
     struct stat status;
     if (grdi_system_calls.fstat(file, &status) != 0)
-        return fail_errno(op, path, "read");
+        return grdi_file_fail(op, path, "read");
     if (!S_ISREG(status.st_mode))
         return grdi_fail(GRD_ERROR_IO, op, "%s: not a regular file", path);
     if ((uintmax_t)status.st_size > limit)
@@ -133,10 +131,10 @@ static grdi_bytes *read_open(const char *op, const char *path, int file, size_t 
     if (!bytes)
         return NULL;
     char beyond;
-    const ssize_t got = read_fully(file, bytes->data, bytes->size);
-    const ssize_t more = got < 0 ? -1 : read_fully(file, &beyond, 1);
+    const ssize_t got = grdi_file_take(file, bytes->data, bytes->size);
+    const ssize_t more = got < 0 ? -1 : grdi_file_take(file, &beyond, 1);
     if (got < 0 || more < 0)
-        return fail_errno(op, path, "read");
+        return grdi_file_fail(op, path, "read");
     if ((size_t)got != bytes->size || more != 0)
         return grdi_fail(GRD_ERROR_IO, op, "%s: changed its size while it was read", path);
     return bytes;
@@ -151,7 +149,7 @@ grdi_bytes *grdi_file_read(const char *op, const char *path, size_t limit)
     if (file < 0 && errno == ENOENT)
         return grdi_fail(GRD_ERROR_NO_FILE, op, "%s: there is no such file", path);
     if (file < 0)
-        return fail_errno(op, path, "open");
+        return grdi_file_fail(op, path, "open");
     grdi_bytes *bytes = read_open(op, path, file, limit);
     grdi_system_calls.close(file);
     return bytes;
@@ -172,7 +170,7 @@ static bool resolve(replacement *r, const char *path)
 {
     if (!realpath(path, r->target)) {
         if (errno != ENOENT)
-            return fail_errno(r->op, path, "write");
+            return grdi_file_fail(r->op, path, "write");
         if (strlen(path) >= sizeof r->target)
             return grdi_fail(GRD_ERROR_IO, r->op, "the path is too long: %.60s...", path);
         strcpy(r->target, path);
@@ -261,7 +259,7 @@ static bool open_temporary(replacement *r, mode_t mode)
             break;
         close_temporary(r);
     }
-    return fail_errno(r->op, r->target, "create a temporary beside it");
+    return grdi_file_fail(r->op, r->target, "create a temporary beside it");
 }
 
 /* A replaced file keeps its permissions; a new one gets what the umask leaves. */
@@ -274,7 +272,7 @@ static bool create_temporary(replacement *r)
     if (!open_temporary(r, replaces ? 0600 : 0666))
         return false;
     if (replaces && grdi_system_calls.fchmod(r->file, old.st_mode & 0777) != 0)
-        return fail_errno(r->op, r->temporary, "set its permissions");
+        return grdi_file_fail(r->op, r->temporary, "set its permissions");
     return true;
 }
 
@@ -282,12 +280,12 @@ static bool holds(replacement *r, const void *data, size_t size)
 {
     char block[4096];
     if (lseek(r->file, 0, SEEK_SET) != 0)
-        return fail_errno(r->op, r->temporary, "read back");
+        return grdi_file_fail(r->op, r->temporary, "read back");
     for (size_t at = 0; at < size; at += sizeof block) {
         const size_t wanted = size - at < sizeof block ? size - at : sizeof block;
-        const ssize_t got = read_fully(r->file, block, wanted);
+        const ssize_t got = grdi_file_take(r->file, block, wanted);
         if (got < 0)
-            return fail_errno(r->op, r->temporary, "read back");
+            return grdi_file_fail(r->op, r->temporary, "read back");
         if ((size_t)got != wanted || memcmp(block, (const char *)data + at, wanted) != 0)
             return grdi_fail(GRD_ERROR_IO, r->op, "%s: does not hold what was written to it",
                              r->temporary);
@@ -299,14 +297,14 @@ static bool holds(replacement *r, const void *data, size_t size)
 static bool fill(replacement *r, const void *data, size_t size)
 {
     if (!write_fully(r->file, data, size))
-        return fail_errno(r->op, r->target, "write");
+        return grdi_file_fail(r->op, r->target, "write");
     if (!holds(r, data, size))
         return false;
     if (!flush(r->file))
-        return fail_errno(r->op, r->target, "flush");
+        return grdi_file_fail(r->op, r->target, "flush");
     const int file = r->file;
     r->file = -1;
-    return grdi_system_calls.close(file) == 0 || fail_errno(r->op, r->target, "close");
+    return grdi_system_calls.close(file) == 0 || grdi_file_fail(r->op, r->target, "close");
 }
 
 /* The folder is opened before the rename: what can fail does so while the old file is there. */
@@ -316,12 +314,12 @@ static bool put_in_place(replacement *r)
     folder_of(r, name);
     const int folder = grdi_system_calls.open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (folder < 0)
-        return fail_errno(r->op, r->target, "open its folder");
+        return grdi_file_fail(r->op, r->target, "open its folder");
     const bool renamed = grdi_system_calls.rename(r->temporary, r->target) == 0;
     if (!renamed)
-        fail_errno(r->op, r->target, "replace");
+        grdi_file_fail(r->op, r->target, "replace");
     else if (!flush(folder) && errno != EINVAL && errno != ENOTSUP) /* not all systems can */
-        fail_errno(r->op, r->target, "flush the folder of");
+        grdi_file_fail(r->op, r->target, "flush the folder of");
     grdi_system_calls.close(folder);
     return renamed;
 }

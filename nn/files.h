@@ -29,6 +29,13 @@ grdi_bytes *grdi_file_read(const char *op, const char *path, size_t limit);
  * Temporaries of this file that a killed process left are removed. A link is followed. */
 bool grdi_file_write(const char *op, const char *path, const void *data, size_t size);
 
+/* ---- For files that are read in another way ---- */
+
+/* Latches what the system said last: "PATH: cannot WHAT: ...". NULL. */
+void *grdi_file_fail(const char *op, const char *path, const char *what);
+/* Reads up to `size` bytes, fewer only at the file's end; -1 with errno. */
+ssize_t grdi_file_take(int file, void *data, size_t size);
+
 /* The calls by which files.c reaches the system; tests put failing ones here. */
 typedef struct grdi_system {
     int (*open)(const char *path, int flags, mode_t mode);

@@ -148,24 +148,33 @@ double grd_clip_grad_norm(grd_module *module, double max_norm)
     return clip("clip_grad_norm", module, max_norm, &(grdi_norm_parts){ 0 });
 }
 
+static bool leads_somewhere(const grd_module *module, const char *path)
+{
+    for (int64_t i = 0; i < grd_module_num_parameters(module); i++)
+        if (holds(path, grd_module_parameter_at(module, i).name))
+            return true;
+    return false;
+}
+
+static bool fail_path(const char *op, const grd_module *module, const char *path)
+{
+    grdi_nearest nearest = { .wanted = path };
+    for (int64_t i = 0; i < grd_module_num_parameters(module); i++)
+        grdi_nearest_try(&nearest, grd_module_parameter_at(module, i).name);
+    return grdi_fail(GRD_ERROR_ARGUMENT, op, "no parameter lies below \"%s\"%s", path,
+                     grdi_nearest_text(&nearest).chars);
+}
+
 /* Each path must be one of the tree, so that a misspelt one does not pass for a norm of 0. */
 static bool check_paths(const char *op, const grd_module *module, const grdi_norm_parts *parts)
 {
-    for (int64_t i = 0; i < parts->count; i++) {
-        const char *path = parts->parts[i].path;
-        grdi_nearest nearest = { .wanted = path };
-        bool found = false;
-        if (!path)
+    for (int64_t i = 0; i < parts->count && !grdi_latched(); i++) {
+        if (!parts->parts[i].path)
             return grdi_fail_null(op);
-        for (int64_t j = 0; j < grd_module_num_parameters(module) && !found; j++) {
-            found = holds(path, grd_module_parameter_at(module, j).name);
-            grdi_nearest_try(&nearest, grd_module_parameter_at(module, j).name);
-        }
-        if (!found && !grdi_latched())
-            return grdi_fail(GRD_ERROR_ARGUMENT, op, "no parameter lies below \"%s\"%s", path,
-                             grdi_nearest_text(&nearest).chars);
+        if (!leads_somewhere(module, parts->parts[i].path))
+            return fail_path(op, module, parts->parts[i].path);
     }
-    return true;
+    return !grdi_latched();
 }
 
 double grd_clip_grad_norms(grd_module *module, double max_norm, grd_grad_norm *parts,

@@ -66,7 +66,8 @@ int folder_find(folder *f, options *o)
     *f = (folder){ .path = o->out, .saved = -1 };
     if (!o->out)
         return o->resume ? complain("--resume needs --out"), EXIT_USAGE : 0;
-    if (!join(f->weights, o->out, "weights.h5") || !join(f->best, o->out, "best.h5"))
+    if (!join(f->weights, o->out, "weights.h5") || !join(f->best, o->out, "best.h5") ||
+        !join(f->report, o->out, "report.html"))
         return EXIT_USAGE;
     struct stat status;
     if (stat(f->weights, &status) != 0)

@@ -1,4 +1,4 @@
-/* The folder of a run: weights.h5 (the newest), best.h5, metrics.jsonl and config.json. */
+/* The folder of a run: the newest weights.h5, best.h5, metrics.jsonl, config.json, report.html. */
 #ifndef GRADUS_TOOLS_FOLDER_H
 #define GRADUS_TOOLS_FOLDER_H
 
@@ -7,7 +7,7 @@
 
 typedef struct folder {
     const char *path; /* NULL: nothing is saved */
-    char weights[4096], best[4096];
+    char weights[4096], best[4096], report[4096];
     metrics metrics;
     int64_t saved; /* step of weights.h5; -1: there is none */
 } folder;

@@ -45,8 +45,9 @@ static const command commands[] = {
       "  gradus gradcheck --list\n",
       run_gradcheck },
     { "tasks", TASKS, "[NAME ...] [options]",
-      "Trains models on tasks whose attention is known, and holds their heads against it: unseen\n"
-      "sequences come out right, a head looks where the answers stand, and without it the loss rises.\n"
+      "Trains models on tasks whose attention is known, and holds their heads against it.\n"
+      "Unseen sequences must come out right, a head must look where the answers stand, and without it\n"
+      "the loss must rise.\n"
       "docs/tasks.md has the figures and what they mean.",
       "  gradus tasks --quick                           those that take seconds\n"
       "  gradus tasks recall induction\n"
@@ -69,6 +70,25 @@ static const command commands[] = {
       "  gradus attention mask --queries 4 --keys 7 --causal --align bottom_right --output mask.svg\n"
       "  gradus attention mask case.h5 --sample 1 --head 2\n",
       run_attention_mask },
+    { "view graph", VIEW_GRAPH, "[CHECKPOINT] [options]",
+      "Draws what a loss was computed from: of a model, a new one (--task), or an example.\n"
+      "Each op with its shape, what it keeps for backward, and statistics of values and gradients.",
+      "  gradus view graph --output graph.svg           attention of two tokens\n"
+      "  gradus view graph --task copy --collapse 3 --output copy.svg\n"
+      "  gradus view graph copy/weights.h5 --output copy.dot\n",
+      run_view_graph },
+    { "view backward", VIEW_BACKWARD, "[CHECKPOINT] [options]",
+      "Makes a page that steps through forward and backward of the same graphs.\n"
+      "It shows values, the gradient that comes in, the rule, and what goes out.",
+      "  gradus view backward --output player.html      attention of two tokens\n"
+      "  gradus view backward --example diamond --output diamond.html\n",
+      run_view_backward },
+    { "view run", VIEW_RUN, "DIR [options]",
+      "Writes a page that shows a training run: curves, figures, options.\n"
+      "gradus train keeps such a page in DIR itself; docs/training.md says more.",
+      "  gradus view run copy --open\n"
+      "  gradus view run copy --follow --output /tmp/copy.html\n",
+      run_view_run },
     { "teach", TEACH, "[LESSON] [options]",
       "Teaches autograd in short lessons, whose numbers it computes as it goes.\n"
       "Without a LESSON it lists them.",

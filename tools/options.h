@@ -30,7 +30,7 @@ typedef struct options {
     /* run */
     int64_t steps, seed, threads, save_every, validate_every, validate_batches, log_every;
     char *dtype, *device, *out, *resume, *config;
-    truth overfit_batch, dry_run, dump_config;
+    truth overfit_batch, report, dry_run, dump_config;
     /* replay; mask */
     char *replay, *output;
     /* attention */
@@ -39,10 +39,15 @@ typedef struct options {
     double scale, softcap; /* scale NAN: of the head size */
     truth need_weights, average_weights, add_bias_kv, add_zero_attn;
     int64_t queries, keys, key_length, sample, head;
+    /* view */
+    char *example;
+    int64_t collapse;
     /* sample, check */
     char *weights, *prompt;
     int64_t tokens, top_k, sequences;
     double temperature;
+    /* view */
+    truth open, follow;
     /* gradcheck */
     truth list, fast;
     /* teach; list too */
@@ -80,7 +85,13 @@ enum {
     MHA_CASE = 1 << 12
 };
 /* What is looked at. */
-enum { TEACH = 1 << 17, TASKS = 1 << 18 };
+enum {
+    VIEW_RUN = 1 << 14,
+    VIEW_GRAPH = 1 << 15,
+    VIEW_BACKWARD = 1 << 16,
+    TEACH = 1 << 17,
+    TASKS = 1 << 18
+};
 /* What speaks of the program itself, and every command: all but what files state. */
 enum { HELP = 1 << 21, MANUAL = 1 << 19, COMPLETION = 1 << 20 };
 enum { TALKS = HELP | MANUAL | COMPLETION, EVERY_COMMAND = ~(REPLAY | SDPA_CASE | MHA_CASE) };

@@ -1,6 +1,7 @@
 /* gradus train */
 #include "tools/evaluate.h"
 #include "tools/folder.h"
+#include "tools/report.h"
 #include "tools/signals.h"
 #include "tools/step.h"
 #include "tools/terminal.h"
@@ -15,6 +16,7 @@ typedef struct run {
     stepper t;
     folder folder;
     progress progress;
+    report report;
     char *config;
 } run;
 
@@ -47,6 +49,19 @@ static bool save_newest(run *r)
         return false;
     r->folder.saved = r->t.step;
     return true;
+}
+
+/* The page never ends a run: where it cannot be written, that is said once and left. */
+static void show(run *r, grdi_run_state state)
+{
+    if (!r->report.path)
+        return;
+    if (metrics_flush(&r->folder.metrics, false) && report_write(&r->report, state))
+        return;
+    progress_end(&r->progress);
+    note("note: no report any more: %s", grd_error_message());
+    grd_error_take();
+    r->report.path = NULL;
 }
 
 /* Whether a step that counts every `every` is due; the last one always is. */
@@ -87,6 +102,8 @@ static bool one_step(run *r)
     if (!metrics_write(&r->folder.metrics, &report, val_loss))
         return false;
     progress_step(&r->progress, &report);
+    if (report_is_due(&r->report))
+        show(r, GRDI_RUN_RUNNING);
     return !is_due(r, r->t.o->save_every) || save_newest(r);
 }
 
@@ -96,10 +113,13 @@ static int conclude(run *r)
     char path[4096], file[4096];
     const char *program = shell_quoted(program_path(), path);
     const bool done = r->t.step >= r->t.o->steps;
+    show(r, GRDI_RUN_STOPPED);
     if (!done)
         note("stopped after step %" PRId64, r->t.step);
     if (r->folder.path) {
         note("saved %s at step %" PRId64, r->folder.weights, r->t.step);
+        if (r->report.path)
+            note("see it: %s", r->report.path);
         if (done)
             note("try it: %s sample --weights %s", program, shell_quoted(r->folder.weights, file));
         else
@@ -116,6 +136,7 @@ static int failed(run *r)
     progress_end(&r->progress);
     if (grd_scope_end(NULL) != GRD_OK)
         complain_of_library();
+    show(r, GRDI_RUN_STOPPED);
     if (r->folder.saved >= 0)
         note("%s holds step %" PRId64, r->folder.weights, r->folder.saved);
     return EXIT_FAILED;
@@ -125,6 +146,7 @@ static int train(run *r)
 {
     catch_signals();
     progress_begin(&r->progress, r->t.step, r->t.o->steps, r->t.o->log_every);
+    show(r, GRDI_RUN_RUNNING);
     while (r->t.step < r->t.o->steps && !caught_signal())
         if (!one_step(r))
             return failed(r);
@@ -173,7 +195,10 @@ static int prepare_and_train(run *r)
     }
     if (!folder_open(&r->folder, r->t.step, r->config))
         return EXIT_FAILED;
+    if (r->folder.path && r->t.o->report == 1)
+        report_begin(&r->report, r->folder.path, r->folder.report);
     const int status = train(r);
+    report_end(&r->report);
     folder_close(&r->folder);
     return status;
 }

@@ -1,4 +1,4 @@
-/* What people look at: tensors drawn in the terminal, masks as pictures. */
+/* What people look at: tensors drawn in the terminal, masks as pictures, runs as pages. */
 #ifndef GRADUS_VIEW_H
 #define GRADUS_VIEW_H
 
@@ -69,6 +69,14 @@ GRD_API grd_status grd_print_matrix(FILE *out, const grd_tensor *matrix);
  * 1024 x 1024. GRD_ERROR_IO: out does not take it. */
 GRD_API grd_status grd_mask_svg(FILE *out, const grd_tensor *visible, const char *title);
 
+/* Writes a report of a training run, a page that needs no other file and no network: curves of
+ * losses, learning rate, gradient norms and speed, figures, and the options it ran with. run_folder
+ * is one that gradus train --out made, or any that holds a metrics.jsonl as docs/training.md
+ * describes it; the run may go on meanwhile. Lines that are damaged are named on the page, and left
+ * out; of very long runs the page holds the extremes of every few steps. GRD_ERROR_NO_FILE: there
+ * is no metrics.jsonl. GRD_ERROR_IO: the old page is as it was. Changes no bit of a run. */
+GRD_API GRD_MUST_USE grd_status grd_view_run(const char *html_path, const char *run_folder);
+
 typedef struct grd_graph_options {
     grd_trace *trace;         /* open while the graph was made; NULL: only what the graph keeps */
     const grd_module *module; /* names its parameters by their paths; a trace knows them itself */
@@ -84,6 +92,14 @@ typedef struct grd_graph_options {
 GRD_API GRD_MUST_USE grd_status grd_graph_dump(const char *path, const grd_tensor *root,
                                                const grd_graph_options *options);
 
+/* Writes a page that steps through forward and backward of the same graph: values, the gradient
+ * that comes in, the rule, what goes out, and how gradients add up. It shows the last walk of
+ * options->trace that reached the root, which has one element otherwise; if there is none, it walks
+ * first, without changing a gradient. Small tensors are shown as numbers, of larger ones a corner
+ * as colours, with statistics. Errors are grd_graph_dump's. */
+GRD_API GRD_MUST_USE grd_status grd_view_backward(const char *html_path, const grd_tensor *root,
+                                                  const grd_graph_options *options);
+
 #ifdef __cplusplus
 }
 #endif
@@ -93,7 +109,9 @@ GRD_API GRD_MUST_USE grd_status grd_graph_dump(const char *path, const grd_tenso
 #define grd_print_heatmap(...) grd_at_status(grd_print_heatmap(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_print_matrix(...) grd_at_status(grd_print_matrix(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_mask_svg(...) grd_at_status(grd_mask_svg(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_view_run(...) grd_at_answer(grd_view_run(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_graph_dump(...) grd_at_answer(grd_graph_dump(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_view_backward(...) grd_at_answer(grd_view_backward(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 
 #endif

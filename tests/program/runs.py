@@ -34,7 +34,7 @@ class Runs(Case):
         self.assertIn("saved", result.stderr)
         self.assertNotIn("\r", result.stderr)
         self.assertEqual({p.name for p in (self.folder / "run").iterdir()},
-                         {"weights.h5", "best.h5", "metrics.jsonl", "config.json"})
+                         {"weights.h5", "best.h5", "metrics.jsonl", "config.json", "report.html"})
         self.train("--steps", 12, "--config", self.folder / "run" / "config.json", out=self.folder / "like it")
         self.assertEqual((self.folder / "like it" / "config.json").read_text(),
                          (self.folder / "run" / "config.json").read_text())

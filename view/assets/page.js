@@ -27,7 +27,8 @@ const Page = (() => {
 
   /* The bytes of a blob: a promise of a Uint8Array. */
   async function blob(text) {
-    const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const bytes = atob(text), packed = new Uint8Array(bytes.length);
+    for (let i = 0; i < bytes.length; i++) packed[i] = bytes.charCodeAt(i);
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }
