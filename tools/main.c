@@ -70,6 +70,19 @@ static const command commands[] = {
       "  gradus attention mask --queries 4 --keys 7 --causal --align bottom_right --output mask.svg\n"
       "  gradus attention mask case.h5 --sample 1 --head 2\n",
       run_attention_mask },
+    { "view graph", VIEW_GRAPH, "[CHECKPOINT] [options]",
+      "Draws what a loss was computed from: of a model, a new one (--task), or an example.\n"
+      "Each op with its shape, what it keeps for backward, and statistics of values and gradients.",
+      "  gradus view graph --output graph.svg           attention of two tokens\n"
+      "  gradus view graph --task copy --collapse 3 --output copy.svg\n"
+      "  gradus view graph copy/weights.h5 --output copy.dot\n",
+      run_view_graph },
+    { "view backward", VIEW_BACKWARD, "[CHECKPOINT] [options]",
+      "Makes a page that steps through forward and backward of the same graphs.\n"
+      "It shows values, the gradient that comes in, the rule, and what goes out.",
+      "  gradus view backward --output player.html      attention of two tokens\n"
+      "  gradus view backward --example diamond --output diamond.html\n",
+      run_view_backward },
     { "view run", VIEW_RUN, "DIR [options]",
       "Writes a page that shows a training run: curves, figures, options.\n"
       "gradus train keeps such a page in DIR itself; docs/training.md says more.",

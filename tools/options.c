@@ -12,16 +12,17 @@
 /* clang-format off */
 #define AT(field) offsetof(options, field)
 #define TRAINED TRAIN | CHECK
-#define MODEL TRAIN | CHECK | REPLAY
+#define SHOWN VIEW_GRAPH | VIEW_BACKWARD
+#define MODEL TRAIN | CHECK | REPLAY | SHOWN
 #define COMPUTES ATTENTION_RUN | ATTENTION_EXPLAIN
 #define ATTENTION COMPUTES | ATTENTION_MASK
 #define CASE SDPA_CASE | MHA_CASE
 #define BAND CASE | ATTENTION_MASK
 
 static const option data_rows[] = {
-    { "task", TEXT, AT(task), NULL, "copy|reverse|sort|add|recall|induction|dyck|histogram|modadd", NULL, TRAINED | SAMPLE, REFUSED,
+    { "task", TEXT, AT(task), NULL, "copy|reverse|sort|add|recall|induction|dyck|histogram|modadd", NULL, TRAINED | SAMPLE | SHOWN, REFUSED,
       "a generated task" },
-    { "length", INTEGER, AT(length), "0", "N", "[0,4096]", TRAINED | SAMPLE, REFUSED,
+    { "length", INTEGER, AT(length), "0", "N", "[0,4096]", TRAINED | SAMPLE | SHOWN, REFUSED,
       "items in a sequence of the task (0: the task's own)" },
     { "text", TEXT, AT(text), NULL, "FILE", NULL, TRAINED, NOTED,
       "a text: the first 90% to train on, the last 10% to validate" },
@@ -91,9 +92,9 @@ static const option run_rows[] = {
       "keep report.html fresh, a page that shows the run" },
     { "overfit-batch", SWITCH, AT(overfit_batch), "false", "true|false", NULL, TRAIN, REFUSED,
       "train on the first batch again and again: the loss must fall to 0" },
-    { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED, REFUSED, "numbers to compute with" },
+    { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED | SHOWN, REFUSED, "numbers to compute with" },
     { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE | COMPUTES, FREE, "where to compute" },
-    { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK | TASKS, NOTED,
+    { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK | TASKS | SHOWN, NOTED,
       "of weights, data, dropout and sampling" },
     { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE | COMPUTES | TASKS, FREE,
       "for one operation (0: as many as there are processors)" },
@@ -122,6 +123,12 @@ static const option use_rows[] = {
 };
 
 static const option view_rows[] = {
+    { "example", TEXT, AT(example), NULL, "attention|diamond|mlp", NULL, SHOWN, LOCAL,
+      "a small graph to learn from (unless a model is named: attention)" },
+    { "collapse", INTEGER, AT(collapse), "0", "N", "[0,64]", SHOWN, LOCAL,
+      "draw a module nested so deep as one box, the model being 1 (0: draw every op)" },
+    { "output", TEXT, AT(output), NULL, "FILE", NULL, SHOWN, LOCAL,
+      "where it goes: a graph by its ending as .svg, .dot or .json, a page as .html" },
     { "output", TEXT, AT(output), NULL, "FILE.html", NULL, VIEW_RUN, LOCAL, "the page (unset: DIR/report.html)" },
     { "open", SWITCH, AT(open), "false", "", NULL, VIEW_RUN, LOCAL, "show the page in a browser, by xdg-open" },
     { "follow", SWITCH, AT(follow), "false", "", NULL, VIEW_RUN, LOCAL, "keep it fresh until the run ends" },
@@ -136,6 +143,8 @@ static const option gradcheck_rows[] = {
 static const option tasks_rows[] = {
     { "steps", INTEGER, AT(task_steps), "0", "N", "[0,inf)", TASKS, LOCAL,
       "at most, for each (0: each one's own)" },
+    { "lift", REAL, AT(lift), "0", "X", "[0,inf)", TASKS, LOCAL,
+      "wanted of its pattern, against uniform weights (0: each one's own)" },
     { "quick", SWITCH, AT(quick), "false", "", NULL, TASKS, LOCAL, "only those that take seconds" },
 };
 
@@ -182,7 +191,7 @@ static const option attention_rows[] = {
     { "head", INTEGER, AT(head), "0", "N", "[0,inf)", ATTENTION_MASK, LOCAL, "of a case" },
     { "output", TEXT, AT(output), NULL, "FILE.svg", NULL, ATTENTION_MASK, LOCAL,
       "write a picture (unset: draw in the terminal)" },
-    { "title", TEXT, AT(title), NULL, "TEXT", NULL, ATTENTION_MASK, LOCAL, "what stands over the picture" },
+    { "title", TEXT, AT(title), NULL, "TEXT", NULL, ATTENTION_MASK | SHOWN, LOCAL, "what stands over it" },
     { "scale", REAL, AT(scale), NULL, "X", NULL, CASE, FREE, "factor on the scores" },
     { "softcap", REAL, AT(softcap), "0", "X", "[0,inf)", CASE, FREE, "bound of the scores (0: none)" },
     { "need-weights", SWITCH, AT(need_weights), "false", "true|false", NULL, CASE, FREE, "whether weights are wanted" },

@@ -39,6 +39,9 @@ typedef struct options {
     double scale, softcap; /* scale NAN: of the head size */
     truth need_weights, average_weights, add_bias_kv, add_zero_attn;
     int64_t queries, keys, key_length, sample, head;
+    /* view */
+    char *example;
+    int64_t collapse;
     /* sample, check */
     char *weights, *prompt;
     int64_t tokens, top_k, sequences;
@@ -55,6 +58,7 @@ typedef struct options {
     truth module_bias_kv, module_zero_attn, list_plants;
     /* tasks */
     int64_t task_steps; /* 0: each one's own */
+    double lift;        /* the same */
     truth quick;
     /* all */
     truth json, help;
@@ -82,7 +86,13 @@ enum {
     MHA_CASE = 1 << 12
 };
 /* What is looked at. */
-enum { VIEW_RUN = 1 << 14, TEACH = 1 << 17, TASKS = 1 << 18 };
+enum {
+    VIEW_RUN = 1 << 14,
+    VIEW_GRAPH = 1 << 15,
+    VIEW_BACKWARD = 1 << 16,
+    TEACH = 1 << 17,
+    TASKS = 1 << 18
+};
 /* What speaks of the program itself, and every command: all but what files state. */
 enum { HELP = 1 << 21, MANUAL = 1 << 19, COMPLETION = 1 << 20 };
 enum { TALKS = HELP | MANUAL | COMPLETION, EVERY_COMMAND = ~(REPLAY | SDPA_CASE | MHA_CASE) };

@@ -29,6 +29,8 @@ int run_tasks(options *o);
 int run_attention(options *o);
 int run_attention_explain(options *o);
 int run_attention_mask(options *o);
+int run_view_graph(options *o);
+int run_view_backward(options *o);
 int run_view_run(options *o);
 int run_teach(options *o);
 int run_help(options *o);

@@ -76,12 +76,12 @@ static void add_up(grdi_summary *s, const double *values, int64_t count)
     s->norm = finite ? sqrt(squares) : NAN;
 }
 
-static bool summarize(const grdi_graph *g, const grd_tensor *x, grdi_summary *s)
+bool grdi_summarize(const char *op, const grd_tensor *x, grdi_summary *s)
 {
     grd_scope scope;
     grdi_scope_open(&scope);
     const int64_t count = grdi_count(&x->array);
-    double *values = grdi_scratch(g->op, (size_t)count + 1, sizeof *values);
+    double *values = grdi_scratch(op, (size_t)count + 1, sizeof *values);
     const grd_tensor *wide = values ? grdi_cast(x, GRD_F64) : NULL;
     if (wide && grd_read_f64(wide, values, count) == GRD_OK) {
         add_up(s, values, count);
@@ -141,7 +141,8 @@ bool grdi_box_describe(const grdi_graph *g, grdi_box *box, const grd_tensor *gra
         box->op = box->kind == GRDI_BOX_OP ? grdi_shown(g->op, item->node->op, 64) : ops[box->kind];
     describe_place(g, box);
     box->gradient = unchanged(gradient, version, &box->of_gradient);
-    if (box->value && !summarize(g, box->value, &box->of_value))
+    if (box->value && !grdi_summarize(g->op, box->value, &box->of_value))
         return false;
-    return (!box->gradient || summarize(g, box->gradient, &box->of_gradient)) && !grdi_latched();
+    return (!box->gradient || grdi_summarize(g->op, box->gradient, &box->of_gradient)) &&
+           !grdi_latched();
 }

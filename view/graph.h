@@ -50,14 +50,18 @@ typedef struct grdi_graph {
     grd_trace *trace;
     grdi_box *boxes; /* inputs before those that read them */
     int64_t count, root;
+    const int64_t *box_of; /* an item's box; -1: it is not below the root */
     int64_t walk;      /* of the trace, the last that started at the root or reached it; -1: none */
     const char *title; /* safe to show */
     double width, height;
 } grdi_graph;
 
 /* What the options ask for. False with an error latched. The caller's scope records nothing. */
+bool grdi_graph_check(const char *op, const grd_tensor *root, const grd_graph_options *options);
 bool grdi_graph_make(grdi_graph *g, const char *op, const grd_tensor *root,
                      const grd_graph_options *options);
+
+bool grdi_summarize(const char *op, const grd_tensor *x, grdi_summary *summary);
 
 /* Says all that the box's item knows; the gradient may be NULL. */
 bool grdi_box_describe(const grdi_graph *g, grdi_box *box, const grd_tensor *gradient,

@@ -271,7 +271,10 @@ static bool sort(making *m)
             int64_t *input = (int64_t *)&sorted[i].inputs[j];
             *input = *input < 0 ? -1 : place[*input];
         }
-    g->root = place[m->box[m->root]];
+    for (int64_t i = 0; i < m->trace->items.count; i++)
+        m->box[i] = m->box[i] < 0 ? -1 : place[m->box[i]];
+    g->root = m->box[m->root];
+    g->box_of = m->box;
     g->boxes = sorted;
     return true;
 }
@@ -347,7 +350,7 @@ static bool make_boxes(making *m)
     return find_ways_out(m) && connect(m) && sort(m) && describe(m);
 }
 
-static bool check(const char *op, const grd_tensor *root, const grd_graph_options *options)
+bool grdi_graph_check(const char *op, const grd_tensor *root, const grd_graph_options *options)
 {
     if (!root)
         return grdi_fail_null(op);
@@ -382,7 +385,7 @@ bool grdi_graph_make(grdi_graph *g, const char *op, const grd_tensor *root,
 {
     const grd_graph_options chosen = options ? *options : (grd_graph_options){ 0 };
     *g = (grdi_graph){ .op = op };
-    if (grdi_latched() || !check(op, root, &chosen))
+    if (grdi_latched() || !grdi_graph_check(op, root, &chosen))
         return false;
     making m = { .g = g, .collapse = chosen.collapse };
     m.trace = g->trace = trace_of(op, &chosen);

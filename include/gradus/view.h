@@ -92,6 +92,14 @@ typedef struct grd_graph_options {
 GRD_API GRD_MUST_USE grd_status grd_graph_dump(const char *path, const grd_tensor *root,
                                                const grd_graph_options *options);
 
+/* Writes a page that steps through forward and backward of the same graph: values, the gradient
+ * that comes in, the rule, what goes out, and how gradients add up. It shows the last walk of
+ * options->trace that reached the root, which has one element otherwise; if there is none, it walks
+ * first, without changing a gradient. Small tensors are shown as numbers, of larger ones a corner
+ * as colours, with statistics. Errors are grd_graph_dump's. */
+GRD_API GRD_MUST_USE grd_status grd_view_backward(const char *html_path, const grd_tensor *root,
+                                                  const grd_graph_options *options);
+
 #ifdef __cplusplus
 }
 #endif
@@ -103,6 +111,7 @@ GRD_API GRD_MUST_USE grd_status grd_graph_dump(const char *path, const grd_tenso
 #define grd_mask_svg(...) grd_at_status(grd_mask_svg(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_view_run(...) grd_at_answer(grd_view_run(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_graph_dump(...) grd_at_answer(grd_graph_dump(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_view_backward(...) grd_at_answer(grd_view_backward(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 
 #endif
