@@ -125,7 +125,8 @@ static grd_tensor *forward(grd_call *call, const grd_tensor *const inputs[], int
     grd_tensor *y = call->op->forward(call, inputs);
     call->done = true;
     if (!y)
-        grdi_fail(GRD_ERROR_ARGUMENT, call->op->name, "its forward returned NULL");
+        grdi_fail(GRD_ERROR_ARGUMENT, call->op->name,
+                  "its forward returned NULL (grd_fail says why)");
     y = y ? grdi_tensor_view(call->op->name, y, &y->array) : NULL;
     return grd_scope_return(&scope, y);
 }
@@ -204,7 +205,8 @@ static bool check_inputs(const grd_custom_op *op, grd_list inputs)
             return grdi_fail_null(op->name);
         if (!op->backward && grdi_recording() && inputs.at[i]->history)
             return grdi_fail(GRD_ERROR_GRAPH, op->name,
-                             "has no derivative, and an input requires grad (use grd_detach)");
+                             "has no derivative, and input %lld requires grad (use grd_detach)",
+                             (long long)i);
     }
     return true;
 }

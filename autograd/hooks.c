@@ -16,7 +16,8 @@ static grdi_node *watched(const char *op, const grd_tensor *x)
     if (grdi_latched())
         return NULL;
     if (!x->history)
-        return grdi_fail(GRD_ERROR_GRAPH, op, "%s does not require grad (grd_require_grad)",
+        return grdi_fail(GRD_ERROR_GRAPH, op,
+                         "%s does not require grad (grd_require_grad, before it is used)",
                          grdi_size_text(x).chars);
     return grdi_history(x);
 }
@@ -53,10 +54,15 @@ grd_tensor *grd_retain_grad(grd_tensor *x)
 /* Whether a hook may put `given` in the place of a gradient of the node. */
 static bool fits(const grdi_node *node, const grd_tensor *dy, const grd_tensor *given)
 {
+    if (given->array.dtype != dy->array.dtype)
+        return grdi_fail(GRD_ERROR_DTYPE, "on_gradient",
+                         "the hook gave %s for a gradient of %s (grd_cast it)",
+                         grdi_dtype_name(given->array.dtype), grdi_dtype_name(dy->array.dtype));
     if (!grdi_same_kind("on_gradient", dy, given))
         return false;
     if (!grdi_has_shape(&given->array, &node->shape))
-        return grdi_fail(GRD_ERROR_SHAPE, "on_gradient", "the hook gave %s for a gradient of %s",
+        return grdi_fail(GRD_ERROR_SHAPE, "on_gradient",
+                         "the hook gave %s for a gradient of %s (NULL leaves it as it is)",
                          grdi_size_text(given).chars, grdi_shape_text(&node->shape).chars);
     return true;
 }

@@ -82,6 +82,14 @@ grdi_node *grdi_leaf_create(const grd_tensor *x)
     return node_create(NULL, "leaf", x, 0, 0);
 }
 
+grdi_text grdi_site_text(const grdi_node *node)
+{
+    grdi_text text = { "" };
+    if (node->file)
+        snprintf(text.chars, sizeof text.chars, " at %s:%d", node->file, node->line);
+    return text;
+}
+
 bool grdi_recording(void)
 {
     return grdi_self.scope && !grdi_self.scope->modes.no_grad;
@@ -212,12 +220,19 @@ grd_tensor *grdi_unchanged(const grdi_saved_tensor *saved, const char *op, const
     if (saved->tensor->storage->version == saved->version)
         return saved->tensor;
 
-    char which[32];
+    const grdi_storage *storage = saved->tensor->storage;
+    const grdi_change *change = grdi_find_change(storage, storage->version);
+    char which[32], by[256] = "";
     snprintf(which, sizeof which, number < 0 ? "%s" : "%s %lld", what, (long long)number);
+    if (storage->writer && change)
+        snprintf(by, sizeof by, " by %s at %s:%d", storage->writer, change->file, change->line);
+    else if (storage->writer)
+        snprintf(by, sizeof by, " by %s", storage->writer);
     return grdi_fail(GRD_ERROR_GRAPH, op,
-                     "the saved %s %s was changed in place: expected version %u, found %u", which,
-                     grdi_size_text(saved->tensor).chars, saved->version,
-                     saved->tensor->storage->version);
+                     "the saved %s %s was changed in place%s: expected version %u, found %u "
+                     "(change it after backward, or change a grd_clone of it)",
+                     which, grdi_size_text(saved->tensor).chars, by, saved->version,
+                     storage->version);
 }
 
 static grd_tensor *unchanged(grdi_node *node, int slot, const char *what, int number)

@@ -53,6 +53,7 @@ bool grdi_wants(const grdi_node *node, int input);
 grd_tensor *grdi_saved(grdi_node *node, int input);
 grd_tensor *grdi_saved_output(grdi_node *node);
 grd_tensor *grdi_saved_extra(grdi_node *node, int i);
+grdi_text grdi_site_text(const grdi_node *node); /* " at train.c:41"; "" if it is not known */
 /* For onlookers: the saved tensor of that bit; NULL, without an error, if it was not saved or was
  * changed. */
 const grd_tensor *grdi_peek(const grdi_node *node, unsigned bit);

@@ -10,9 +10,9 @@
 static bool fail_freed(const grdi_walk *w, const grdi_node *node)
 {
     return grdi_fail(GRD_ERROR_GRAPH, w->op,
-                     "the graph was freed by an earlier walk (pass .retain_graph to it); first "
-                     "freed: %s at %s:%d",
-                     node->op, node->file ? node->file : "?", node->line);
+                     "the graph was freed by an earlier walk, first of all %s%s (pass "
+                     ".retain_graph to that walk, or compute the result again)",
+                     node->op, grdi_site_text(node).chars);
 }
 
 grdi_visit *grdi_visit_of(const grdi_walk *w, const grdi_node *node)
@@ -162,20 +162,26 @@ static grd_tensor *undo_broadcast(grd_tensor *dx, const grd_shape *shape)
     return added > 0 ? grd_reshape(dx, *shape) : dx;
 }
 
-/* dx as a gradient of `input`, or an error: a derivative may return anything by mistake. */
-static grd_tensor *fitted(grd_tensor *dx, const grdi_node *input, const char *op)
+/* dx as a gradient of input i, or an error: a derivative may return anything by mistake. */
+static grd_tensor *fitted(grd_tensor *dx, const grdi_node *node, int i)
 {
+    const grdi_node *input = node->inputs[i];
     const grd_shape *shape = &input->shape;
+    const char *op = node->op;
     if (dx && dx->array.dtype != input->dtype)
-        return grdi_fail(GRD_ERROR_GRAPH, op, "its derivative gave %s for an input of %s",
-                         grdi_dtype_name(dx->array.dtype), grdi_dtype_name(input->dtype));
+        return grdi_fail(GRD_ERROR_GRAPH, op,
+                         "its derivative gave %s for input %d, which is %s (grd_cast it)",
+                         grdi_dtype_name(dx->array.dtype), i, grdi_dtype_name(input->dtype));
     if (!dx || grdi_has_shape(&dx->array, shape))
         return dx;
     grd_tensor *fit = undo_broadcast(dx, shape);
     if (!fit || grdi_has_shape(&fit->array, shape))
         return fit;
-    return grdi_fail(GRD_ERROR_GRAPH, op, "its derivative gave %s for an input of %s",
-                     grdi_size_text(dx).chars, grdi_shape_text(shape).chars);
+    return grdi_fail(
+        GRD_ERROR_GRAPH, op,
+        "its derivative gave %s for input %d, which is %s: a gradient has the shape of its "
+        "input",
+        grdi_size_text(dx).chars, i, grdi_shape_text(shape).chars);
 }
 
 /* Adds dx, which may be the gradient of `from` passed on as it is, to what `to` has so far. */
@@ -197,8 +203,9 @@ static bool add_gradient(grdi_visit *to, grd_tensor *dx, grdi_visit *from)
 /* Tells where the latched failure happened. */
 static bool fail_at(const grdi_node *node)
 {
-    grdi_error_context(" (in backward of %s, called at %s:%d)", node->op,
-                       node->file ? node->file : "?", node->line);
+    const grdi_text site = grdi_site_text(node);
+    grdi_error_context(" (in backward of %s%s%s)", node->op, site.chars[0] ? ", called" : "",
+                       site.chars);
     return false;
 }
 
@@ -206,7 +213,7 @@ static bool fail_at(const grdi_node *node)
 static bool add_input_gradient(const grdi_walk *w, grdi_visit *v, int i, grd_tensor **dx)
 {
     const char *op = v->node->op;
-    *dx = fitted(*dx, v->node->inputs[i], op);
+    *dx = fitted(*dx, v->node, i);
     if (!*dx)
         return grdi_fail(GRD_ERROR_GRAPH, op, "gradient %d is missing", i);
     if (grdi_checks_values()) {
@@ -353,19 +360,39 @@ static const grd_tensor *root_gradient(const char *op, const grd_tensor *root,
                                        const grd_tensor *given)
 {
     const grd_shape shape = grdi_array_shape(&root->array);
+    const grdi_node *node = grdi_history(root);
     if (!given && grdi_count(&root->array) != 1)
         return grdi_fail(GRD_ERROR_SHAPE, op,
-                         "the root %s has more than one element: pass its gradient, or sum it",
-                         grdi_size_text(root).chars);
+                         "the root %s, made by %s%s, has %lld elements, not one: pass its "
+                         "gradient, or sum it (grd_sum, grd_mean)",
+                         grdi_size_text(root).chars, node->op, grdi_site_text(node).chars,
+                         (long long)grdi_count(&root->array));
     if (!given)
         return grdi_full(op, &shape, 1, root->array.dtype, grdi_device(root));
+    if (given->array.dtype != root->array.dtype)
+        return grdi_fail(GRD_ERROR_DTYPE, op, "the root is %s, its gradient %s (grd_cast it)",
+                         grdi_dtype_name(root->array.dtype), grdi_dtype_name(given->array.dtype));
     if (!grdi_same_kind(op, root, given))
         return NULL;
     if (!grdi_has_shape(&given->array, &shape))
-        return grdi_fail(GRD_ERROR_SHAPE, op, "the root is %s, its gradient %s",
+        return grdi_fail(GRD_ERROR_SHAPE, op,
+                         "the root is %s, its gradient %s: they should be equal",
                          grdi_size_text(root).chars, grdi_size_text(given).chars);
     return !grdi_checks_values() || grdi_check_values(op, "the root's gradient", given) ? given
                                                                                         : NULL;
+}
+
+static bool fail_unrecorded(const grdi_walk *w, const grd_tensor *root)
+{
+    if (!grdi_is_floating(root->array.dtype))
+        return grdi_fail(GRD_ERROR_GRAPH, w->op,
+                         "the root %s does not require grad: it is %s, and whole numbers and "
+                         "truths have no gradient",
+                         grdi_size_text(root).chars, grdi_dtype_name(root->array.dtype));
+    return grdi_fail(GRD_ERROR_GRAPH, w->op,
+                     "the root %s does not require grad: no input did (grd_require_grad, before "
+                     "it is used), it was cut off by grd_detach, or it was made under no-grad",
+                     grdi_size_text(root).chars);
 }
 
 bool grdi_walk_enter(grdi_walk *w, const grd_tensor *root, const grd_tensor *gradient)
@@ -373,10 +400,7 @@ bool grdi_walk_enter(grdi_walk *w, const grd_tensor *root, const grd_tensor *gra
     if (!root)
         return grdi_fail_null(w->op);
     if (!root->history)
-        return grdi_fail(GRD_ERROR_GRAPH, w->op,
-                         "the root %s does not require grad: no input did, or it was made under "
-                         "no-grad",
-                         grdi_size_text(root).chars);
+        return fail_unrecorded(w, root);
     grdi_visit *v = grdi_walk_visit(w, grdi_history(root));
     if (!v)
         return false;

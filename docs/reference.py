@@ -34,6 +34,7 @@ def lines_of(comment):
 def escaped(text, names):
     """Text that Doxygen takes for nothing but text, with links."""
     text = re.sub(r'[\\@&<>#%$"]', lambda found: "\\" + found[0], text).replace("::", "\\::")
+    text = re.sub(r"`([\w.]+)`", r"@c \1", text)
     return re.sub(r"\b(?:grd|GRD)_\w+", lambda found: f'@ref {found[0]} "{found[0]}"' if found[0] in names else found[0],
                   text)
 

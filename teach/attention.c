@@ -26,17 +26,10 @@ static void compare(document *d, grd_tensor *in[3], const grd_tensor *dy,
     name_number(d, "difference", most);
 }
 
-void tell_attention(document *d)
+/* The weights. */
+static const grd_tensor *tell_forward(document *d, const grd_tensor *q, const grd_tensor *k,
+                                      const grd_tensor *v)
 {
-    put_text(d, "One head, two tokens, two numbers for each: small enough to follow every number "
-                "through attention and back. Rows are tokens.");
-    RUN(grd_tensor *q = grd_require_grad(two_by_two(1, 0, 1, 3)));
-    RUN(grd_tensor *k = grd_require_grad(two_by_two(1, 1, 0, 2)));
-    RUN(grd_tensor *v = grd_require_grad(two_by_two(1, 2, 3, -1)));
-    name_tensor(d, "q", q);
-    name_tensor(d, "k", k);
-    name_tensor(d, "v", v);
-
     put_section(d, "Forward");
     put_text(d, "Scores: every query times every key, divided by the root of the head's size.");
     RUN(const grd_tensor *products = grd_matmul(q, grd_transpose(k, 0, 1)));
@@ -56,7 +49,13 @@ void tell_attention(document *d)
     put_text(d, "The first number of query 0 is {p[0,0]} · {v[0,0]} + {p[0,1]} · {v[1,0]} = "
                 "{o[0,0]}.");
     put_matrix(d, "o:", "o", queries, "dim 0 | dim 1");
+    return p;
+}
 
+/* The output's gradient; by_hand: that of the scores, to be divided, and of the values. */
+static const grd_tensor *tell_backward(document *d, const grd_tensor *p, const grd_tensor *v,
+                                       const grd_tensor *by_hand[3])
+{
     put_section(d, "Backward");
     put_text(d, "Let the gradient of the output be given. Each line below undoes one line above, "
                 "from the last to the first.");
@@ -80,6 +79,16 @@ void tell_attention(document *d)
     put_text(d, "For query 0 the mean is {mean[0,0]}, and its first score gets {p[0,0]} · "
                 "({dp[0,0]} - {mean[0,0]}) = {ds[0,0]}. A row of ds sums to zero.");
     put_matrix(d, "ds:", "ds", queries, keys);
+    by_hand[0] = ds;
+    by_hand[2] = dv;
+    return do_;
+}
+
+/* by_hand gets the gradients of queries and keys. */
+static void tell_queries_and_keys(document *d, const grd_tensor *q, const grd_tensor *k,
+                                  const grd_tensor *by_hand[3])
+{
+    const grd_tensor *ds = by_hand[0];
     put_text(d, "Queries and keys: the product's other factor, and the division once more.");
     RUN(const grd_tensor *dr = grd_div(ds, grd_sqrt(grd_scalar(2))));
     RUN(const grd_tensor *dq = grd_matmul(dr, k));
@@ -88,7 +97,26 @@ void tell_attention(document *d)
     name_tensor(d, "dk", dk);
     put_matrix(d, "dq:", "dq", queries, "dim 0 | dim 1");
     put_matrix(d, "dk:", "dk", keys, "dim 0 | dim 1");
-    compare(d, (grd_tensor *[]){ q, k, v }, do_, (const grd_tensor *const[]){ dq, dk, dv });
+    by_hand[0] = dq;
+    by_hand[1] = dk;
+}
+
+void tell_attention(document *d)
+{
+    put_text(d, "One head, two tokens, two numbers for each: small enough to follow every number "
+                "through attention and back. Rows are tokens.");
+    RUN(grd_tensor *q = grd_require_grad(two_by_two(1, 0, 1, 3)));
+    RUN(grd_tensor *k = grd_require_grad(two_by_two(1, 1, 0, 2)));
+    RUN(grd_tensor *v = grd_require_grad(two_by_two(1, 2, 3, -1)));
+    name_tensor(d, "q", q);
+    name_tensor(d, "k", k);
+    name_tensor(d, "v", v);
+
+    const grd_tensor *p = tell_forward(d, q, k, v);
+    const grd_tensor *by_hand[3] = { NULL, NULL, NULL };
+    const grd_tensor *gradient = tell_backward(d, p, v, by_hand);
+    tell_queries_and_keys(d, q, k, by_hand);
+    compare(d, (grd_tensor *[]){ q, k, v }, gradient, by_hand);
     put_text(d, "`grd_sdpa` and its backward give the same dq, dk and dv: the largest difference "
                 "is {difference:2}.");
     put_question(d,

@@ -1,5 +1,38 @@
 #include "teach/lesson.h"
 
+static void tell_both(document *d, const grd_tensor *dy)
+{
+    put_section(d, "Both sides at once");
+    put_text(d, "A column times a row gives a table. Each of the two is stretched along the "
+                "other's dimension, so each is summed along it.");
+    RUN(grd_tensor *c = grd_unsqueeze(grd_linspace(1, 2, 2), 1));
+    RUN(grd_tensor *r = grd_linspace(10, 30, 3));
+    RUN(const grd_tensor *z = grd_mul(grd_require_grad(c), grd_require_grad(r)));
+    RUN(grd_backward_with(z, &(grd_backward_options){ .gradient = dy }));
+    put_formula(d, "dc_i = ∑_j dz_[ij] r_j , dr_j = ∑_i dz_[ij] c_i");
+    name_tensor(d, "dc", grd_tensor_grad(c));
+    name_tensor(d, "dr", grd_tensor_grad(r));
+    put_matrix(d, "dc, of shape `[2, 1]`:", "dc", "c 0 | c 1", NULL);
+    put_matrix(d, "dr, of shape `[3]`:", "dr", "r", NULL);
+}
+
+static void tell_trap(document *d)
+{
+    put_section(d, "The trap");
+    put_text(d,
+             "Predictions of shape `[3]` and targets of shape `[3, 1]` are the same numbers, but "
+             "their difference is a table of every pair, and its mean is no loss that anybody "
+             "wanted. No error tells: the shapes do broadcast.");
+    RUN(const grd_tensor *predicted = grd_linspace(1, 3, 3));
+    RUN(const grd_tensor *target = grd_unsqueeze(grd_linspace(1, 3, 3), 1));
+    RUN(const grd_tensor *wrong = grd_mean(grd_square(grd_sub(predicted, target))));
+    RUN(const grd_tensor *flat = grd_squeeze(target, 1));
+    RUN(const grd_tensor *right = grd_mean(grd_square(grd_sub(predicted, flat))));
+    name_number(d, "wrong", grd_item(wrong));
+    name_number(d, "right", grd_item(right));
+    put_text(d, "The predictions are perfect. The first loss is {wrong}, the second {right}.");
+}
+
 void tell_broadcast(document *d)
 {
     put_text(d, "A bias of three numbers is added to a matrix of two rows. Nobody copied the bias, "
@@ -21,32 +54,8 @@ void tell_broadcast(document *d)
     put_remark(d, "A dimension that was stretched forward is summed backward; a gradient always "
                   "has the shape of its tensor.");
 
-    put_section(d, "Both sides at once");
-    put_text(d, "A column times a row gives a table. Each of the two is stretched along the "
-                "other's dimension, so each is summed along it.");
-    RUN(grd_tensor *c = grd_unsqueeze(grd_linspace(1, 2, 2), 1));
-    RUN(grd_tensor *r = grd_linspace(10, 30, 3));
-    RUN(const grd_tensor *z = grd_mul(grd_require_grad(c), grd_require_grad(r)));
-    RUN(grd_backward_with(z, &(grd_backward_options){ .gradient = dy }));
-    put_formula(d, "dc_i = sum_j dz_[ij] r_j , dr_j = sum_i dz_[ij] c_i");
-    name_tensor(d, "dc", grd_tensor_grad(c));
-    name_tensor(d, "dr", grd_tensor_grad(r));
-    put_matrix(d, "dc, of shape `[2, 1]`:", "dc", "c 0 | c 1", NULL);
-    put_matrix(d, "dr, of shape `[3]`:", "dr", "r", NULL);
-
-    put_section(d, "The trap");
-    put_text(d,
-             "Predictions of shape `[3]` and targets of shape `[3, 1]` are the same numbers, but "
-             "their difference is a table of every pair, and its mean is no loss that anybody "
-             "wanted. No error tells: the shapes do broadcast.");
-    RUN(const grd_tensor *predicted = grd_linspace(1, 3, 3));
-    RUN(const grd_tensor *target = grd_unsqueeze(grd_linspace(1, 3, 3), 1));
-    RUN(const grd_tensor *wrong = grd_mean(grd_square(grd_sub(predicted, target))));
-    RUN(const grd_tensor *flat = grd_squeeze(target, 1));
-    RUN(const grd_tensor *right = grd_mean(grd_square(grd_sub(predicted, flat))));
-    name_number(d, "wrong", grd_item(wrong));
-    name_number(d, "right", grd_item(right));
-    put_text(d, "The predictions are perfect. The first loss is {wrong}, the second {right}.");
+    tell_both(d, dy);
+    tell_trap(d);
     put_question(d, "What is the gradient of `grd_sum(x)`, and of `grd_expand`?",
                  "Each other. A sum hands the same gradient to every element, which is an expand; "
                  "an expand is a copy, whose gradient is a sum. In the graph they are mirror "

@@ -158,7 +158,7 @@ static void write_element(const setter *s, const char *tag, const char *from, co
     snprintf(text, sizeof text, "%.*s", (int)(to - from), from);
     fprintf(s->out, "<%s>", tag);
     grdi_page_escape(s->out, text);
-    fprintf(s->out, "</%s>", tag);
+    fprintf(s->out, "</%.2s>", tag);
 }
 
 static void write_minus(FILE *out, const char *text)
@@ -187,8 +187,14 @@ static void write_atom(const setter *s, const char *from, const char *to)
     } else if (*from == '-') {
         fputs("<mo>−</mo>", s->out);
     } else {
-        const bool name = isalpha((unsigned char)*from) || starts(from, "∂");
-        write_element(s, name ? "mi" : isdigit((unsigned char)*from) ? "mn" : "mo", from, to);
+        const bool name = isalpha((unsigned char)*from) || starts(from, "∂") || starts(from, "δ");
+        const bool word = name && to - from > 2 && isalpha((unsigned char)from[1]);
+        write_element(s,
+                      word                            ? "mi class=\"word\""
+                      : name                          ? "mi"
+                      : isdigit((unsigned char)*from) ? "mn"
+                                                      : "mo",
+                      from, to);
     }
 }
 

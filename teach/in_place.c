@@ -10,6 +10,18 @@ static double grad_after_harmless_change(void)
     return grd_item(grd_tensor_grad(w));
 }
 
+static void tell_leaf(document *d)
+{
+    put_section(d, "A leaf");
+    RUN(grd_tensor *x = grd_require_grad(grd_scalar(3)));
+    RUN(grd_add_(x, grd_scalar(1)));
+    put_message(d, "leaf");
+    name_number(d, "x", grd_item(x));
+    put_text(d, "A change of x is not recorded, so its gradient would be that of another function. "
+                "x is as it was: {x}. The remedy is an op that makes a new tensor, "
+                "`grd_add(x, grd_scalar(1))`.");
+}
+
 static void tell_saved(document *d)
 {
     put_section(d, "A saved tensor");
@@ -68,17 +80,10 @@ static void tell_update(document *d)
 void tell_in_place(document *d)
 {
     number_lines(d);
-    put_text(d, "Ops whose name ends in _ change a tensor instead of making a new one. A graph "
+    put_text(d, "Ops whose name ends in `_` change a tensor instead of making a new one. A graph "
                 "remembers what it will need for backward, and two things can go wrong. The "
                 "library catches both; here are its own words.");
-    put_section(d, "A leaf");
-    RUN(grd_tensor *x = grd_require_grad(grd_scalar(3)));
-    RUN(grd_add_(x, grd_scalar(1)));
-    put_message(d, "leaf");
-    name_number(d, "x", grd_item(x));
-    put_text(d, "A change of x is not recorded, so its gradient would be that of another function. "
-                "x is as it was: {x}. The remedy is an op that makes a new tensor, "
-                "`grd_add(x, grd_scalar(1))`.");
+    tell_leaf(d);
     tell_saved(d);
     tell_view(d);
     tell_update(d);

@@ -173,6 +173,24 @@ static void tell_cost(document *d)
                 "height | calls by ways | calls in order");
 }
 
+static void tell_walks(document *d)
+{
+    put_picture(d, "*once:* a depth-first walk that visits each node when it first gets there.",
+                "walk_once(n):   if n was visited, return\n"
+                "                for each input: input.grad += n.grad * d n / d input\n"
+                "                                walk_once(input)\n");
+    put_picture(d, "*again:* the same without remembering who was visited.",
+                "walk_again(n):  for each input: input.grad += n.grad * d n / d input\n"
+                "                                walk_again(input)\n");
+    put_picture(d, "*in order:* every node after all who use it.",
+                "for n in c, b, a, x:  for each input: input.grad += n.grad * d n / d input\n");
+    put_table(d, "The gradients that they leave:", "node | once | again | in order | library");
+    put_row(d, "c | {once[3]} | {again[3]} | {in order[3]} | {library[3]}");
+    put_row(d, "b | {once[2]} | {again[2]} | {in order[2]} | {library[2]}");
+    put_row(d, "a | {once[1]} | {again[1]} | {in order[1]} | {library[1]}");
+    put_row(d, "x | {once[0]} | {again[0]} | {in order[0]} | {library[0]}");
+}
+
 void tell_order(document *d)
 {
     put_text(d, "Backward visits each op of the graph and hands its gradient to its inputs. In "
@@ -193,20 +211,7 @@ void tell_order(document *d)
     put_text(d, "With x = {value[0]}: a = {value[1]}, b = {value[2]}, c = {value[3]}, which is "
                 "`27 x³`, so that the gradient of x is `81 x²`. Three walks, written in a few "
                 "lines each; they start at c with a gradient of one.");
-    put_picture(d, "once: a depth-first walk that visits each node when it first gets there.",
-                "walk_once(n):   if n was visited, return\n"
-                "                for each input: input.grad += n.grad * d n / d input\n"
-                "                                walk_once(input)\n");
-    put_picture(d, "again: the same without remembering who was visited.",
-                "walk_again(n):  for each input: input.grad += n.grad * d n / d input\n"
-                "                                walk_again(input)\n");
-    put_picture(d, "in order: every node after all who use it.",
-                "for n in c, b, a, x:  for each input: input.grad += n.grad * d n / d input\n");
-    put_table(d, "The gradients that they leave:", "node | once | again | in order | library");
-    put_row(d, "c | {once[3]} | {again[3]} | {in order[3]} | {library[3]}");
-    put_row(d, "b | {once[2]} | {again[2]} | {in order[2]} | {library[2]}");
-    put_row(d, "a | {once[1]} | {again[1]} | {in order[1]} | {library[1]}");
-    put_row(d, "x | {once[0]} | {again[0]} | {in order[0]} | {library[0]}");
+    tell_walks(d);
     put_text(d, "*Once* is too small: a hands on its gradient when it has heard from c only. What "
                 "b adds later arrives at a, whose own number ends right, but x never hears of it.");
     put_text(d, "*Again* is too large: when b's share arrives, a hands on all that it has, with "

@@ -219,7 +219,7 @@ static void write_listing(writer *w, const part *p)
         if (l->number)
             fprintf(w->out, "<span class=\"number\">%d</span>", l->number);
         grdi_page_escape(w->out, l->text);
-        fputs("</span>\n", w->out);
+        fputs("</span>", w->out);
     }
     fputs("</code></pre>\n", w->out);
 }

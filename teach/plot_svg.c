@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { WIDTH = 460, HEIGHT = 300, LEFT = 60, RIGHT = 16, TOP = 14, BOTTOM = 46 };
+enum { WIDTH = 460, HEIGHT = 300, LEFT = 74, RIGHT = 16, TOP = 14, BOTTOM = 46 };
 
 typedef struct frame {
     FILE *out;

@@ -40,7 +40,7 @@ static void tell_backward(document *d, const grd_tensor *x, const grd_tensor *p,
     put_section(d, "Backward without the matrix");
     put_text(d, "Backward gets dp and needs dx, the product of dp and the Jacobian. Written out, "
                 "all of it but one number is element by element:");
-    put_formula(d, "dx_i = sum_j dp_j p_j (δ_[ij] - p_i) = p_i (dp_i - sum_j dp_j p_j)");
+    put_formula(d, "dx_i = ∑_j dp_j p_j (δ_[ij] - p_i) = p_i (dp_i - ∑_j dp_j p_j)");
     RUN(const grd_tensor *dp = grd_linspace(1, -2, 3));
     RUN(const grd_tensor *dot = grd_sum(grd_mul(dp, p)));
     RUN(const grd_tensor *short_way = grd_mul(p, grd_sub(dp, dot)));
@@ -80,9 +80,9 @@ static void tell_sizes(document *d)
 void tell_softmax(document *d)
 {
     put_text(d, "Softmax makes probabilities of scores. Each probability depends on every score, "
-                "so its derivative is a matrix: the Jacobian, J, whose element i, j says how p_i "
-                "follows x_j.");
-    put_formula(d, "p_i = frac[exp(x_i)][sum_j exp(x_j)] , "
+                "so its derivative is a matrix: the Jacobian, J, whose element i, j says how `p_i` "
+                "follows `x_j`.");
+    put_formula(d, "p_i = frac[exp(x_i)][∑_j exp(x_j)] , "
                    "frac[∂p_i][∂x_j] = p_i (δ_[ij] - p_j)");
     put_text(d, "where δ is one if i = j and else zero.");
     RUN(grd_tensor *x = grd_require_grad(grd_linspace(1, 3, 3)));
@@ -101,5 +101,5 @@ void tell_softmax(document *d)
                   "and every op of the library has a short way to that product.");
     put_question(d, "What is dx when dp is the same number everywhere?",
                  "Zero. The rows of p sum to one whatever x is, so a loss that only counts their "
-                 "sum does not depend on x. In the formula: dp_i minus its own mean is zero.");
+                 "sum does not depend on x. In the formula: `dp_i` minus its own mean is zero.");
 }

@@ -106,8 +106,9 @@ void tell_vanishing(document *d)
     put_text(d, "A head that is sure learns nothing. When one weight is nearly one, its softmax is "
                 "saturated: a small change of the scores changes the weights no more, and so no "
                 "gradient comes back through it.");
-    put_formula(d, "dx_i = p_i (dp_i - sum_j dp_j p_j)");
-    put_text(d, "Where p_i is zero, so is dx_i. Where p_i is one, the sum in the bracket is dp_i, "
+    put_formula(d, "dx_i = p_i (dp_i - ∑_j dp_j p_j)");
+    put_text(d, "Where `p_i` is zero, so is `dx_i`. Where `p_i` is one, the sum in the bracket is "
+                "`dp_i`, "
                 "and the bracket is zero.");
     tell_scales(d);
     put_text(d, "The gradient grows while the scale is small, and past its peak falls faster than "

@@ -30,14 +30,25 @@ static void describe(grdi_array arrays[3], const grd_tensor *x[3], const grd_sha
         grdi_merge(arrays, 3);
 }
 
+/* Names the last dimension that does not fit. */
+static bool fail_to_broadcast(const char *op, const grd_tensor *a, const grd_tensor *b)
+{
+    int d = -1;
+    while (grd_tensor_size(a, d) == grd_tensor_size(b, d) || grd_tensor_size(a, d) == 1 ||
+           grd_tensor_size(b, d) == 1)
+        d--;
+    return grdi_fail(GRD_ERROR_SHAPE, op,
+                     "shapes do not broadcast: a is %s, b is %s (sizes %lld and %lld of dimension "
+                     "%d should be equal, or one of them 1)",
+                     grdi_size_text(a).chars, grdi_size_text(b).chars,
+                     (long long)grd_tensor_size(a, d), (long long)grd_tensor_size(b, d), d);
+}
+
 static bool common_shape(const char *op, const grd_tensor *a, const grd_tensor *b, grd_shape *shape)
 {
     const grd_shape of_b = grdi_array_shape(&b->array);
     *shape = grdi_array_shape(&a->array);
-    if (!grdi_broadcast(shape, &of_b))
-        return grdi_fail(GRD_ERROR_SHAPE, op, "shapes do not broadcast: a is %s, b is %s",
-                         grdi_size_text(a).chars, grdi_size_text(b).chars);
-    return true;
+    return grdi_broadcast(shape, &of_b) || fail_to_broadcast(op, a, b);
 }
 
 /* Without a copy of eight sizes, of which most are unset. */

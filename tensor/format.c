@@ -224,7 +224,7 @@ static bool write_tensor(text *t, const grd_tensor *x)
 static bool format(const char *op, text *t, const grd_tensor *x)
 {
     if (!x)
-        grdi_fail_null(op);
+        grdi_fail_nothing(op);
     if (grdi_latched())
         return false;
     grd_scope scope;

@@ -26,14 +26,16 @@ static bool disturbs(const grd_tensor *x, const grd_tensor *y, const grdi_array 
            (const char *)expanded->data < end_of(&x->array);
 }
 
-static bool is_unrecorded(const char *op, const char *name, const grd_tensor *y)
+/* What is changed is asked itself (grdi_may_write). */
+static bool is_unrecorded(const char *op, const char *name, const grd_tensor *x,
+                          const grd_tensor *y)
 {
-    if (!y->history || (grdi_self.scope && grdi_self.scope->modes.no_grad))
+    if (x == y || !y->history || (grdi_self.scope && grdi_self.scope->modes.no_grad))
         return true;
     return grdi_fail(GRD_ERROR_STATE, op,
-                     "%s requires grad, and a change in place is not recorded (use grd_detach, or "
-                     "do it between grd_scope_begin_no_grad and grd_scope_end)",
-                     name);
+                     "%s, %s, requires grad, and a change in place is not recorded (use grd_detach "
+                     "for its values alone, or an op that makes a new tensor)",
+                     name, grdi_size_text(y).chars);
 }
 
 static bool fits(const char *op, const grd_tensor *x, const grd_tensor *y, const char *name)
@@ -53,7 +55,7 @@ static bool same_dtype(const char *op, const grd_tensor *x, const grd_tensor *y)
 {
     if (x->array.dtype == y->array.dtype)
         return true;
-    return grdi_fail(GRD_ERROR_DTYPE, op, "dtypes differ: x is %s, y is %s",
+    return grdi_fail(GRD_ERROR_DTYPE, op, "dtypes differ: x is %s, y is %s (grd_cast y)",
                      grdi_dtype_name(x->array.dtype), grdi_dtype_name(y->array.dtype));
 }
 
@@ -99,7 +101,7 @@ static grd_status combine(const char *op, grd_tensor *x, const grd_tensor *y, ch
     }
     if (!same_dtype(op, x, y) || !grdi_has_kind(op, "x", x, GRDI_NUMBERS) ||
         !grdi_fits(op, factor, x->array.dtype) || !fits(op, x, y, "y") ||
-        !is_unrecorded(op, "y", y))
+        !is_unrecorded(op, "y", x, y))
         return grdi_self.latched;
     return run(op, x, y, f, factor);
 }
@@ -160,7 +162,7 @@ grd_status grd_copy_(grd_tensor *x, const grd_tensor *from)
 {
     if (!x || !from)
         grdi_fail_null("copy_");
-    else if (fits("copy_", x, from, "from") && is_unrecorded("copy_", "from", from))
+    else if (fits("copy_", x, from, "from") && is_unrecorded("copy_", "from", x, from))
         return run("copy_", x, from, copy, 1);
     return grdi_self.latched;
 }

@@ -1,5 +1,7 @@
 #include "tensor/front.h"
 
+#include <stdio.h>
+
 /* BLAS reads a matrix whose rows or columns are dense; anything else is copied first. */
 static bool is_dense_matrix(const grdi_array *x)
 {
@@ -43,6 +45,17 @@ bool grdi_dense_matrix(const grd_tensor *x, bool as_column, grdi_array *matrix)
     return x;
 }
 
+static bool fail_of_inner_sizes(const grd_tensor *a, const grd_tensor *b, bool transposed,
+                                int64_t rows)
+{
+    char hint[80] = "did you mean transpose(b)?";
+    if (!transposed)
+        snprintf(hint, sizeof hint, "%lld and %lld should be equal",
+                 (long long)grd_tensor_size(a, -1), (long long)rows);
+    return grdi_fail(GRD_ERROR_SHAPE, "matmul", "inner sizes differ: a is %s, b is %s (%s)",
+                     grdi_size_text(a).chars, grdi_size_text(b).chars, hint);
+}
+
 static bool check(const grd_tensor *a, const grd_tensor *b)
 {
     if (!grdi_same_kind("matmul", a, b))
@@ -56,9 +69,8 @@ static bool check(const grd_tensor *a, const grd_tensor *b)
     const bool vector = b->array.rank == 1;
     const grdi_dim *of_b = b->array.dim + b->array.rank - 1;
     if (inner != of_b[vector ? 0 : -1].size)
-        return grdi_fail(GRD_ERROR_SHAPE, "matmul", "inner sizes differ: a is %s, b is %s%s",
-                         grdi_size_text(a).chars, grdi_size_text(b).chars,
-                         !vector && inner == of_b->size ? " (did you mean transpose(b)?)" : "");
+        return fail_of_inner_sizes(a, b, !vector && inner == of_b->size,
+                                   of_b[vector ? 0 : -1].size);
     return true;
 }
 

@@ -114,6 +114,7 @@ void *grdi_fail(grd_status status, const char *op, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void *grdi_fail_memory(const char *op, size_t bytes);
 void *grdi_fail_null(const char *op);
+void *grdi_fail_nothing(const char *op); /* the same of what is to be read */
 
 /* Appends " (during ...)" to what was latched last. */
 void grdi_error_context(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -130,6 +131,22 @@ typedef struct grdi_error {
     struct grdi_words *words; /* NULL if there was no memory for them: the status speaks */
 } grdi_error;
 
+/* Where memory was changed in place, for the walk that minds it. Storages are compared, never read:
+ * they may be gone. */
+typedef struct grdi_change {
+    const void *storage;
+    const char *file;
+    int line;
+    uint32_t version; /* after the change */
+} grdi_change;
+enum { GRDI_CHANGES = 4 };
+
+/* Gives the last change its call site, if it has none. */
+void grdi_place_change(const char *file, int line);
+
+/* The change that gave a storage this version; NULL if it has no call site, or is long past. */
+const grdi_change *grdi_find_change(const void *storage, uint32_t version);
+
 /* Small, so that the library can be loaded at run time; never NULL, so that errors can always be
  * recorded. What is big hangs off it. */
 typedef struct grdi_thread {
@@ -143,6 +160,9 @@ typedef struct grdi_thread {
     struct grdi_draws *draws; /* notes which generators are drawn from; NULL: nobody asks */
     uint32_t region;          /* of the graph nodes that are made (autograd/node.h) */
     int64_t masked_rows;      /* queries of attention that saw no key, ever (nn/sdpa.c) */
+    grdi_change changing;     /* has no call site yet; storage NULL: there is none */
+    grdi_change changed[GRDI_CHANGES]; /* the last ones that have, in a ring */
+    unsigned changes;
 } grdi_thread;
 
 extern _Thread_local grdi_thread grdi_self

@@ -23,7 +23,7 @@ static grd_status read_all(const char *op, const grd_tensor *x, grd_dtype dtype,
                            int64_t count)
 {
     if (!x || (!out && count))
-        grdi_fail_null(op);
+        x ? grdi_fail_null(op) : grdi_fail_nothing(op);
     else if (count != grdi_count(&x->array))
         grdi_fail(GRD_ERROR_SHAPE, op, "%s has %lld elements, not %lld", grdi_size_text(x).chars,
                   (long long)grdi_count(&x->array), (long long)count);
@@ -93,7 +93,7 @@ double grd_item_at(const grd_tensor *x, grd_dims index)
 {
     double value = NAN;
     if (!x)
-        grdi_fail_null("item_at");
+        grdi_fail_nothing("item_at");
     if (grdi_latched())
         return NAN;
     grd_scope scope;
@@ -107,7 +107,7 @@ double grd_item_at(const grd_tensor *x, grd_dims index)
 static const void *data_of(const char *op, const grd_tensor *x, grd_dtype dtype)
 {
     if (!x)
-        return grdi_fail_null(op);
+        return grdi_fail_nothing(op);
     if (grdi_latched())
         return NULL;
     if (x->array.dtype != dtype)

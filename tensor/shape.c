@@ -198,7 +198,8 @@ bool grdi_has_kind(const char *op, const char *name, const grd_tensor *x, unsign
 bool grdi_same_kind(const char *op, const grd_tensor *a, const grd_tensor *b)
 {
     if (a->array.dtype != b->array.dtype)
-        return grdi_fail(GRD_ERROR_DTYPE, op, "dtypes differ: a is %s, b is %s",
+        return grdi_fail(GRD_ERROR_DTYPE, op,
+                         "dtypes differ: a is %s, b is %s (grd_cast one of them)",
                          grdi_dtype_name(a->array.dtype), grdi_dtype_name(b->array.dtype));
     if (grdi_device(a) != grdi_device(b))
         return grdi_fail(GRD_ERROR_DEVICE, op, "devices differ: a is on %s, b is on %s",

@@ -12,7 +12,8 @@ typedef struct grdi_storage {
     grd_device *device;
     void *data; /* NULL when bytes == 0 */
     size_t bytes;
-    uint32_t version; /* counts writes in place */
+    uint32_t version;   /* counts writes in place */
+    const char *writer; /* the op of the last one */
 } grdi_storage;
 
 struct grd_tensor {

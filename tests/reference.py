@@ -23,7 +23,7 @@ SMALL = r'''/* Small things. With grd_one, at 50%.
 
 /* ---- First part ----
  * Of both. */
-/* One or <two>. */
+/* One or <two>, `xyz`. */
 GRD_API int grd_one(void);
 GRD_NEW int grd_two(void); /* of two */
 
@@ -58,9 +58,9 @@ and on.
 Of both.
 */
 /** @{ */
-/** One or \<two\>. */
+/** One or \<two\>, @c xyz. */
 GRD_API int grd_one(void);
-/** One or \<two\>. */
+/** One or \<two\>, @c xyz. */
 GRD_NEW int grd_two(void); /**< of two */
 
 /** First part */

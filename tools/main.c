@@ -45,8 +45,9 @@ static const command commands[] = {
       "  gradus gradcheck --list\n",
       run_gradcheck },
     { "tasks", TASKS, "[NAME ...] [options]",
-      "Trains models on tasks whose attention is known, and holds their heads against it: unseen\n"
-      "sequences come out right, a head looks where the answers stand, and without it the loss rises.\n"
+      "Trains models on tasks whose attention is known, and holds their heads against it.\n"
+      "Unseen sequences must come out right, a head must look where the answers stand, and without it\n"
+      "the loss must rise.\n"
       "docs/tasks.md has the figures and what they mean.",
       "  gradus tasks --quick                           those that take seconds\n"
       "  gradus tasks recall induction\n"

@@ -143,6 +143,8 @@ static const option gradcheck_rows[] = {
 static const option tasks_rows[] = {
     { "steps", INTEGER, AT(task_steps), "0", "N", "[0,inf)", TASKS, LOCAL,
       "at most, for each (0: each one's own)" },
+    { "lift", REAL, AT(lift), "0", "X", "[0,inf)", TASKS, LOCAL,
+      "wanted of its pattern, against uniform weights (0: each one's own)" },
     { "quick", SWITCH, AT(quick), "false", "", NULL, TASKS, LOCAL, "only those that take seconds" },
 };
 

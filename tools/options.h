@@ -58,6 +58,7 @@ typedef struct options {
     truth module_bias_kv, module_zero_attn, list_plants;
     /* tasks */
     int64_t task_steps; /* 0: each one's own */
+    double lift;        /* the same */
     truth quick;
     /* all */
     truth json, help;

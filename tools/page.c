@@ -27,7 +27,7 @@ static const fact statuses[] = {
     { EVERY_COMMAND, "1", "It failed: a file, a value or the system was in the way, or what was checked is wrong. "
                           "A line on stderr says what and why." },
     { EVERY_COMMAND, "2", "The command line or a configuration file is wrong. Nothing was done." },
-    { TRAIN | GRADCHECK, "128 + N", "Signal N ended it: 130 after Ctrl-C. The step in progress is finished first, and "
+    { TRAIN | GRADCHECK | TASKS, "128 + N", "Signal N ended it: 130 after Ctrl-C. The step in progress is finished first, and "
                                     "what is done is saved or printed; a second signal ends it at once." },
 };
 
@@ -48,7 +48,9 @@ static const fact files[] = {
     { TRAIN, "DIR/weights.h5", "The run as it stands, from which --resume auto goes on: weights, optimizer, random "
                                "numbers, options. DIR is what --out names." },
     { TRAIN, "DIR/best.h5", "The same where the loss of validation was smallest." },
-    { TRAIN, "DIR/metrics.jsonl", "A line of JSON for each step: loss, learning rate, norm of the gradient, speed." },
+    { TRAIN, "DIR/config.json", "The options of the run, as --dump-config prints them." },
+    { TRAIN, "DIR/metrics.jsonl", "A line of JSON for each step: loss, learning rate, norms of gradients, speed. "
+                                  "docs/training.md has the fields." },
     { SAMPLE | CHECK | INSPECT, "FILE", "A checkpoint, as gradus train writes it. docs/checkpoints.md has the format." },
     { ATTENTION_RUN | ATTENTION_EXPLAIN | ATTENTION_MASK, "CASE.h5", "A calculation of attention. docs/cases.md has the "
                                                                      "format." },

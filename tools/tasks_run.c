@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <time.h>
 
 enum { BATCH = 64, MEASURED = 256 };
 
@@ -21,7 +22,8 @@ static bool set_options(options *o, const toy *t, const options *asked)
     o->num_heads = t->heads;
     o->num_layers = t->layers;
     o->ff_dim = t->attention_only ? 1 : 0;
-    o->weight_decay = t->weight_decay;
+    if (t->weight_decay > 0)
+        o->weight_decay = t->weight_decay;
     o->batch_size = BATCH;
     o->steps = asked->task_steps > 0 ? asked->task_steps : t->steps;
     o->seed = asked->seed;
@@ -64,24 +66,39 @@ static bool try_unseen(const stepper *s, progress *p, bool *going)
     return e.right * 100 >= TOY_TARGET_PERCENT;
 }
 
+/* Half as many steps again, in which the learning rate falls to 0: at the edge of the target, and
+ * at the full rate, it would be luck whether the next sequences are right. */
+static int64_t settle(stepper *s)
+{
+    const int64_t last = s->step + s->step / 2;
+    s->s.schedule = (grd_schedule){
+        .shape = GRD_COSINE, .lr = s->o->lr, .warmup_steps = s->step, .total_steps = last
+    };
+    return last;
+}
+
 static bool train(const toy *t, stepper *s, toy_result *result)
 {
     progress p;
+    step_report report;
     bool going = true;
-    const double start = seconds_now();
+    int64_t last = s->o->steps;
+    const clock_t start = clock();
     result->steps = -1;
     progress_begin(&p, 0, s->o->steps, s->o->steps / 4);
-    while (going && result->steps < 0 && s->step < s->o->steps) {
-        step_report report;
+    while (going && s->step < last) {
         going = train_step(s, &report) && !caught_signal();
         if (!going)
             break;
         progress_step(&p, &report);
-        if ((s->step % t->every == 0 || s->step == s->o->steps) && try_unseen(s, &p, &going))
+        const bool due = s->step % t->every == 0 || s->step == s->o->steps;
+        if (due && result->steps < 0 && try_unseen(s, &p, &going)) {
             result->steps = s->step;
+            last = settle(s);
+        }
     }
     progress_end(&p);
-    result->seconds = seconds_now() - start;
+    result->seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
     return going;
 }
 
@@ -94,44 +111,48 @@ static grd_data *unseen(const stepper *s, int64_t batch_size, uint64_t seed)
                                                           .seed = (uint64_t)s->o->seed + seed });
 }
 
-/* The head of any layer that has most of its weight in the pattern. */
-static bool find_head(const grd_transformer_output *out, const grd_score_options *options,
-                      int64_t num_heads, toy_head *best)
+/* Scores of one layer's heads in one pattern. */
+static bool score_layer(const grd_tensor *weights, const grd_score_options *options,
+                        int64_t pattern, int64_t count, toy_head *heads)
 {
-    for (int64_t layer = 0; layer < out->num_layers; layer++) {
-        grd_head_scores scores[16];
-        if (grd_score_heads(out->layers[layer].weights, options, scores, num_heads) != GRD_OK)
-            return false;
-        for (int64_t h = 0; h < num_heads; h++) {
-            const grd_pattern_score *s = &scores[h].patterns[GRD_PATTERN_OWN];
-            if ((layer || h) && !(s->score > best->score.score))
-                continue;
-            best->layer = layer;
-            best->head = h;
-            best->score = *s;
-        }
-    }
+    grd_head_scores scores[MOST_TOY_HEADS];
+    if (grd_score_heads(weights, options, scores, count) != GRD_OK)
+        return false;
+    for (int64_t h = 0; h < count; h++)
+        heads[h].scores[pattern] = scores[h].patterns[GRD_PATTERN_OWN];
     return true;
 }
 
-static bool find_heads(const toy *t, const grd_data *data, const stepper *s, grd_batch batch,
-                       toy_result *result)
+static int best_in(const toy_result *r, int64_t pattern)
 {
-    const grd_transformer_output out = grd_transformer_forward(
-        s->s.model, batch.inputs, &(grd_mha_args){ .weights = GRD_PER_HEAD });
+    int best = 0;
+    for (int h = 1; h < r->num_heads; h++)
+        if (r->heads[h].scores[pattern].score > r->heads[best].scores[pattern].score)
+            best = h;
+    return best;
+}
+
+static bool score(const toy *t, const grd_data *data, grd_module *model, grd_batch batch,
+                  toy_result *r)
+{
+    const grd_transformer_output out =
+        grd_transformer_forward(model, batch.inputs, &(grd_mha_args){ .weights = GRD_PER_HEAD });
     const int64_t context = grd_data_context(data);
     const grd_mask mask = { .causal = grd_data_causal(data) };
     const grd_tensor *visible = grd_mask_visible(&mask, GRD_SHAPE(1, 1, context, context));
-    result->num_heads = grd_data_num_patterns(data);
-    for (int64_t i = 0; i < result->num_heads; i++) {
+    r->num_patterns = grd_data_num_patterns(data);
+    for (int64_t i = 0; i < r->num_patterns; i++) {
         const grd_task_pattern p = grd_data_pattern(data, i, batch.inputs);
         const grd_score_options options = { .visible = visible,
                                             .pattern = p.keys,
                                             .queries = p.queries };
-        result->heads[i].pattern = p.name;
-        if (!out.logits || !visible || !p.keys ||
-            !find_head(&out, &options, t->heads, &result->heads[i]))
-            return false;
+        r->patterns[i] = p.name;
+        for (int64_t layer = 0; layer < t->layers; layer++)
+            if (!p.keys || !out.logits ||
+                !score_layer(out.layers[layer].weights, &options, i, t->heads,
+                             &r->heads[layer * t->heads]))
+                return false;
+        r->best[i] = best_in(r, i);
     }
     return true;
 }
@@ -142,34 +163,27 @@ static grd_tensor *loss_of(grd_module *model, void *user)
     return grd_cross_entropy(grd_forward(model, batch->inputs), batch->targets, NULL);
 }
 
-static bool ablate(const toy *t, const stepper *s, grd_batch batch, toy_result *result)
+static bool ablate(const toy *t, grd_module *model, grd_batch batch, toy_result *r)
 {
-    const grd_head_effects all = grd_ablate_heads(s->s.model, loss_of, &batch);
-    const toy_head *best = &result->heads[0];
-    if (!all.heads)
-        return false;
-    result->effect = all.heads[best->layer * t->heads + best->head];
-    result->effect.module = NULL;
-    return true;
+    const grd_head_effects all = grd_ablate_heads(model, loss_of, &batch);
+    r->num_heads = all.num_heads;
+    for (int64_t i = 0; i < all.num_heads; i++) {
+        r->heads[i] = (toy_head){ i / t->heads, i % t->heads, .effect = all.heads[i] };
+        r->heads[i].effect.module = NULL;
+    }
+    return all.heads;
 }
 
-static bool measure(const toy *t, const stepper *s, toy_result *result)
+static bool measure(const toy *t, const stepper *s, toy_result *r)
 {
-    const grd_data *data = unseen(s, MEASURED, 2);
-    const grd_data *fresh = unseen(s, BATCH, 1);
-    grd_module_eval(s->s.model);
-    result->parameters = grd_module_num_values(s->s.model);
-    result->right = evaluate(s->s.model, fresh, 0).right;
+    const grd_data *data = unseen(s, MEASURED, 2), *fresh = unseen(s, BATCH, 1);
+    grd_module *model = s->s.model;
+    r->parameters = grd_module_num_values(model);
+    r->right = evaluate(model, fresh, 0).right;
     grd_scope *scope = grd_scope_begin_no_grad();
     const grd_batch batch = grd_batch_at(data, 0);
-    const bool done = find_heads(t, data, s, batch, result) && ablate(t, s, batch, result);
+    const bool done = ablate(t, model, batch, r) && score(t, data, model, batch, r);
     return grd_scope_end(scope) == GRD_OK && done && !caught_signal();
-}
-
-double toy_score_wanted(const toy_head *head)
-{
-    const double uniform = head->score.uniform;
-    return fmin(5 * uniform, (1 + uniform) / 2);
 }
 
 bool run_toy(const toy *t, const options *asked, toy_result *result)

@@ -18,6 +18,8 @@ typedef enum grdi_run_column {
     GRDI_RUN_LAYERS, /* the first layer */
 } grdi_run_column;
 
+/* Up to here whole numbers are exact in f64. */
+#define GRDI_RUN_LAST_STEP 9007199254740992.0
 enum { GRDI_RUN_NAME = 128, GRDI_RUN_MOST_LAYERS = 2048 };
 typedef char grdi_run_name[GRDI_RUN_NAME];
 
@@ -61,6 +63,23 @@ static inline double grdi_run_value(const grdi_run *run, int64_t row, int64_t co
 {
     return run->values[row * run->width + column];
 }
+
+/* ---- Between run_table.c, run_line.c, run_quick.c and run_read.c ---- */
+
+/* Forgets all but the folder. */
+void grdi_run_empty(grdi_run *run);
+/* The row behind the last, all NaN. NULL: out of memory. */
+double *grdi_run_next_row(grdi_run *run);
+/* The column of a layer, a new one if need be; 0: there are too many, or no memory. Layers come in
+ * the same order in each line, so the one that is expected is looked at first. */
+int64_t grdi_run_layer(grdi_run *run, const char *name, size_t length, int64_t expected);
+/* Notes what is wrong with the line that was read last. False. */
+bool grdi_run_blame(grdi_run *run, const char *what);
+/* Takes the next line, which ends with a zero byte, and may change it. */
+void grdi_run_line(grdi_run *run, char *line, size_t size);
+/* Fills the next row from a line in the form that gradus train writes. False for any other, which
+ * may be as good: a row that was begun is left. */
+bool grdi_run_quick(grdi_run *run, const char *line, bool *resumed);
 
 /* ---- What is told of it: run_figures.c ---- */
 

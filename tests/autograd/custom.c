@@ -82,8 +82,7 @@ Test(custom, may_return_an_input_and_leave_a_gradient_out)
     cr_assert_eq(grd_fill_(b, 7), GRD_OK);
     grd_scope_end(no_grad);
     cr_assert_eq(grd_backward(y), GRD_ERROR_GRAPH);
-    expect_message(
-        "first: the saved tensor 0 [] was changed in place: expected version 0, found 1");
+    expect_message("first: the saved tensor 0 [] was changed in place by fill_ at ");
     cr_assert_eq(grd_scope_end(scope), GRD_ERROR_GRAPH);
 }
 
@@ -111,7 +110,7 @@ Test(custom, mistakes_are_named)
     expect_message("null_op: its forward returned NULL");
     grd_error_take();
     cr_assert_null(grd_custom(&flat_op, GRD_LIST(x), NULL));
-    expect_message("flat_op: has no derivative, and an input requires grad (use grd_detach)");
+    expect_message("flat_op: has no derivative, and input 0 requires grad (use grd_detach)");
     grd_error_take();
     cr_assert(grd_custom(&flat_op, GRD_LIST(grd_detach(x)), NULL));
     cr_assert_null(grd_custom(&swish_op, GRD_LIST(x), NULL));
@@ -243,7 +242,8 @@ Test(custom, a_gradient_of_another_dtype_is_an_error)
     grd_scope *scope = grd_scope_begin();
     grd_tensor *x = grd_require_grad(grd_scalar(3));
     cr_assert_eq(grd_backward(grd_custom(&op, GRD_LIST(x), NULL)), GRD_ERROR_GRAPH);
-    expect_message("to_f64: its derivative gave f64 for an input of f32 (in backward of to_f64, ");
+    expect_message(
+        "to_f64: its derivative gave f64 for input 0, which is f32 (grd_cast it) (in backward of to_f64, ");
     grd_error_take();
     cr_assert_eq(grd_scope_end(scope), GRD_OK);
 }

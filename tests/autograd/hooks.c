@@ -80,14 +80,15 @@ Test(hooks, bad_ones_are_named)
 {
     grd_tensor *x = leaf(3), *y = grd_mul(x, x);
     cr_assert_eq(grd_on_gradient(grd_scalar(1), note, NULL), GRD_ERROR_GRAPH);
-    expect_message("on_gradient: [] does not require grad (grd_require_grad)");
+    expect_message("on_gradient: [] does not require grad (grd_require_grad, before it is used)");
     grd_error_take();
     cr_assert_eq(grd_on_gradient(x, NULL, NULL), GRD_ERROR_ARGUMENT);
     grd_error_take();
 
     grd_on_gradient(y, of_another_shape, NULL);
     cr_assert_eq(grd_backward(y), GRD_ERROR_SHAPE);
-    expect_message("on_gradient: the hook gave [3] for a gradient of [] (in backward of mul, ");
+    expect_message(
+        "on_gradient: the hook gave [3] for a gradient of [] (NULL leaves it as it is) (in backward of mul, ");
     grd_error_take();
     grd_tensor *z = grd_mul(x, x);
     grd_on_gradient(z, failing, NULL);

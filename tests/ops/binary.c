@@ -67,8 +67,8 @@ static const op_case cases[] = {
 };
 
 static const bad_case bad[] = {
-    { "add: shapes do not broadcast: a is [2, 3], b is [4]", run_add, { S2(2, 3), S1(4) } },
-    { "add: dtypes differ: a is i64, b is f32", run_add_i64_and_f32, { S1(2) } },
+    { "add: shapes do not broadcast: a is [2, 3], b is [4] (sizes 3 and 4 of dimension -1 should be equal, or one of them 1)", run_add, { S2(2, 3), S1(4) } },
+    { "add: dtypes differ: a is i64, b is f32 (grd_cast one of them)", run_add_i64_and_f32, { S1(2) } },
     { "add: a is bool and should be floating or i64 (cast it first)", run_add_bool, { S1(2) } },
     { "div: a is i64 and should be floating (cast it first)", run_div_i64, { S1(2) } },
 };

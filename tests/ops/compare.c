@@ -155,7 +155,7 @@ static const op_case cases[] = {
 
 static const bad_case bad[] = {
     { "logical_and: a is f32 and should be bool (cast it first)", run_and_of_numbers, { S1(2) } },
-    { "lt: dtypes differ: a is f32, b is f64", run_lt_of_two_dtypes, { S1(2) } },
+    { "lt: dtypes differ: a is f32, b is f64 (grd_cast one of them)", run_lt_of_two_dtypes, { S1(2) } },
     { "lt_scalar: 1.5 is no i64 (cast the tensor to f32 first)", run_lt_fraction, { S1(2) } },
 };
 /* clang-format on */

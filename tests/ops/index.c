@@ -234,7 +234,7 @@ static const bad_case bad[] = {
     { "gather: index [3, 1] does not fit x, [2, 3]: it should have as many dimensions and, but for dimension 1, no larger ones",
       run_gather_wide, { S2(2, 3) } },
     { "scatter_add: source [2, 1] is smaller than index, [2, 2]", run_scatter_small, { S2(2, 3), S2(2, 1) } },
-    { "scatter_add: dtypes differ: a is f32, b is f64", run_scatter_type, { S2(2, 3) } },
+    { "scatter_add: dtypes differ: a is f32, b is f64 (grd_cast one of them)", run_scatter_type, { S2(2, 3) } },
     { "one_hot: 0 classes", run_no_classes, { S0 } },
     { "one_hot: index[0, 2] is 2, not in [0, 2)", run_few_classes, { S0 } },
 };

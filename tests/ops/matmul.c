@@ -157,7 +157,7 @@ static const op_case cases[] = {
 static const bad_case bad[] = {
     { "matmul: inner sizes differ: a is [8, 16, 64], b is [32, 64] (did you mean transpose(b)?)",
       run_matmul, { S3(8, 16, 64), S2(32, 64) } },
-    { "matmul: inner sizes differ: a is [3, 2], b is [3]", run_matmul, { S2(3, 2), S1(3) } },
+    { "matmul: inner sizes differ: a is [3, 2], b is [3] (2 and 3 should be equal)", run_matmul, { S2(3, 2), S1(3) } },
     { "matmul: a scalar has no rows (use mul): a is [], b is [3, 2]", run_matmul,
       { S0, S2(3, 2) } },
     { "matmul: i64 is not supported on cpu", run_integer_matmul, { S2(2, 3), S2(3, 2) } },

@@ -94,6 +94,10 @@ class Manual(Case):
             self.assertIn(f".TP\n{command}\n", text)
             self.assertIn(f".BR gradus-{command.replace(' ', '-')} (1)", text)
 
+    def test_a_summary_starts_with_a_sentence(self):
+        for command, summary in re.findall(r"^  (\w+(?: \w+)?)  +(.*)$", gradus("help").stdout, re.M):
+            self.assertRegex(summary, r"^[A-Z].*\.$", command)
+
     def test_a_page_has_the_options_of_help_and_no_other(self):
         for command in commands():
             text, found = plain(page(command)), list(options(command))

@@ -21,7 +21,7 @@ class Task(Case):
         self.assertRegex(result.stdout, r"copy: \d+\.\d\d% of 200 unseen sequences right, loss \d")
 
     def test_every_task_is_shown(self):
-        for task in ("copy", "reverse", "sort", "add", "recall", "induction"):
+        for task in ("copy", "reverse", "sort", "add", "recall", "induction", "dyck", "histogram", "modadd"):
             out = self.folder / task
             self.expect(0, gradus("train", "--task", task, *MODEL[:8], "--steps", 2, "--validate-batches", 1,
                                   "--out", out))

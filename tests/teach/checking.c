@@ -91,13 +91,15 @@ Test(teach, in_place)
     expect_place(d, "leaf", "at", "grd_add_(x, grd_scalar(1));");
     expect_number(d, "x", 3, 0);
     expect_words(d, "saved", "mul: the saved input 1 [] was changed in place");
-    expect_words(d, "saved", "expected version 0, found 1");
+    expect_words(d, "saved", "expected version 0, found 1 (change it after backward");
+    expect_place(d, "saved", "by mul_scalar_ at", "grd_mul_scalar_(a, 10);");
     expect_place(d, "saved", "called at", "const grd_tensor *y = grd_mul(w, a);");
     expect_place(d, "saved", ") at", "grd_backward(y);");
     expect_number(d, "after", 20, 0);
     expect_number(d, "no gradient", true, 0);
     expect_number(d, "again", 20, 0);
     expect_words(d, "view", "mul: the saved input 1 [2] was changed in place");
+    expect_place(d, "view", "by fill_ at", "grd_fill_(grd_select(a, 0, 1), 5);");
     expect_number(d, "dw", 6, 0);
     expect_number(d, "moved", 3 - 0.1 * 6, 1e-15);
     expect_number(d, "harmless", 1, 0);

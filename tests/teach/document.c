@@ -119,7 +119,7 @@ Test(teach, formulas)
     document *d = tell("diamond");
     expect_formula(d, "x_i^2", "x_i²", "<msubsup><mi>x</mi><mi>i</mi><mn>2</mn></msubsup>");
     expect_formula(d, "δ_[ij] - 1", "δ_ij - 1",
-                   "<msub><mo>δ</mo><mrow><mi>ij</mi></mrow></msub><mo>−</mo><mn>1</mn>");
+                   "<msub><mi>δ</mi><mrow><mi>ij</mi></mrow></msub><mo>−</mo><mn>1</mn>");
     expect_formula(d, "frac[1][sqrt[D]]", "1/√D",
                    "<mfrac><mrow><mn>1</mn></mrow><mrow><msqrt><mrow><mi>D</mi></mrow></msqrt>"
                    "</mrow></mfrac>");

@@ -91,7 +91,8 @@ Test(optimizer_kernels, refuse_what_does_not_fit)
     } cases[] = {
         { x, NULL, grd_ones(GRD_SHAPE(3, 2)), "sgd: the parameter is [2, 3], its gradient [3, 2]" },
         { x, grd_ones(GRD_SHAPE(6)), x, "sgd: the parameter is [2, 3], its momentum [6]" },
-        { x, NULL, grd_cast(x, GRD_F64), "sgd: dtypes differ: a is f32, b is f64" },
+        { x, NULL, grd_cast(x, GRD_F64),
+          "sgd: dtypes differ: a is f32, b is f64 (grd_cast one of them)" },
         { x, NULL, grd_transpose(grd_ones(GRD_SHAPE(3, 2)), 0, 1),
           "sgd: the parameter and its gradient must be contiguous" },
         { x, NULL, NULL, "sgd: an argument is NULL" },

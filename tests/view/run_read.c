@@ -258,6 +258,89 @@ Test(run_read, layers_are_found_by_name, .init = scratch_begin, .fini = scratch_
     grdi_run_end(&run);
 }
 
+/* ---- The quick way and the other: a text in a line sends it the other way ---- */
+
+static void expect_same(const char *line)
+{
+    char text[2048];
+    snprintf(text, sizeof text, "{\"step\": 0}\n%s\n", line);
+    grdi_run quick = read_all(text);
+    snprintf(text, sizeof text, "{\"step\": 0}\n{\"s\": \"\", %s\n", line + 1);
+    grdi_run other = read_all(text);
+    cr_assert_eq(quick.rows, other.rows, "%s", line);
+    cr_assert_eq(quick.faults, other.faults, "%s", line);
+    cr_assert_eq(quick.resumes, other.resumes, "%s", line);
+    for (int64_t j = 0; quick.rows == 2 && j < GRDI_RUN_LAYERS + quick.layers; j++) {
+        const double a = value(&quick, 1, j), b = value(&other, 1, j);
+        cr_assert(a == b || (isnan(a) && isnan(b)), "%s: %g, %g", line, a, b);
+    }
+    grdi_run_end(&quick);
+    grdi_run_end(&other);
+}
+
+Test(run_read, both_ways_agree, .init = scratch_begin, .fini = scratch_end)
+{
+    static const char *const odd[] = {
+        "{\"step\": 1e0}",
+        "{\"step\": 1.0}",
+        "{\"step\": 01}",
+        "{\"step\": -0}",
+        "{\"step\": +1}",
+        "{\"step\": 1, \"loss\": .5}",
+        "{\"step\": 1, \"loss\": 5.}",
+        "{\"step\": 1, \"loss\": -0.0}",
+        "{\"step\": 1, \"loss\": 1e}",
+        "{\"step\": 1, \"loss\": 0x10}",
+        "{\"step\": 1, \"loss\": nan}",
+        "{\"step\": 1, \"loss\": 1E+2}",
+        "{\"step\": 1, \"loss\": 4.9e-324}",
+        "{\"step\": 1, \"loss\": 1e-999}",
+        "{\"step\": 1, \"loss\": 123456789012345678901}",
+        "{\"step\": 1, \"loss\": 123456789012345678}",
+        "{\"step\": 1,}",
+        "{\"step\": 1 \"loss\": 2}",
+        "{\"step\" 1}",
+        "{\"step\": 1}}",
+        "{\"step\": 1, \"loss\": 1, \"loss\": 2}",
+        "{\"step\": true}",
+        "{\"step\": 1, \"\\u006coss\": 2}",
+        "{\"step\": 1, \"grad_norms\": {}}",
+        "{\"step\": 1, \"grad_norms\": {\"a\": 1, \"a\": 2, \"b\": null}}",
+        "{\"step\": 1, \"grad_norms\": {\"a\": true}}",
+        "{\"step\": 1, \"grad_norms\": {\"a\": 1,}}",
+        "{\"step\": 1, \"grad_norms\": null}",
+        "{\"step\": 1, \"resumed\": false}",
+        "{\"step\": 1, \"resumed\": 1}",
+        "{\"step\":1,\"loss\":2,\"resumed\":true}",
+        "{\"loss\": 1}",
+        "{ \t\"step\" : 1 , \"loss\" : 2 } \r",
+        "{\"step\": 1, \"\x01\": 1}",
+        "{\"step\": 1, \"\xc3\xa9\": 1}",
+        "{\"step\": 1, \"\xff\": 1}",
+        "{\"step\": nul}",
+        "{\"step\": 1, \"lr\": tru}",
+        "{\"step\": 1, \"lr\": nulll}",
+        "{\"step\": 1, \"other\": {\"deep\": [1]}}",
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++)
+        expect_same(odd[i]);
+}
+
+/* Lines of gradus with a few bytes changed. */
+Test(run_read, both_ways_agree_on_damaged_lines, .init = scratch_begin, .fini = scratch_end)
+{
+    static const char bytes[] = "\"{}:,.-+eE0189ntf \\\t";
+    srand(5);
+    for (int i = 0; i < 3000; i++) {
+        char line[512];
+        snprintf(line, sizeof line, "%.*s", (int)strcspn(whole, "\n"), whole);
+        for (int changes = rand() % 3; changes >= 0; changes--)
+            line[1 + (size_t)rand() % (strlen(line) - 1)] =
+                bytes[(size_t)rand() % (sizeof bytes - 1)];
+        expect_same(line);
+    }
+}
+
 /* ---- While it grows ---- */
 
 Test(run_read, new_lines_are_added, .init = scratch_begin, .fini = scratch_end)
