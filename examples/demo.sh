@@ -41,6 +41,7 @@ $(tail -n 2 demo/metrics.jsonl)
 
     cd $root
     G=build-demo/tools/gradus
+    xdg-open demo/report.html                          the run's curves, in a browser
     \$G inspect demo/weights.h5                          what is in the file
     \$G train --out demo --resume auto --steps 3000      go on with it
     \$G train --task add --num-layers 2 --out add        a harder task: 123+456=9750
