@@ -17,6 +17,7 @@ static const struct {
     { "grd_attention", sizeof(grd_attention) },
     { "grd_attention_check", sizeof(grd_attention_check) },
     { "grd_attention_report", sizeof(grd_attention_report) },
+    { "grd_attention_view_layer", sizeof(grd_attention_view_layer) },
     { "grd_backward_options", sizeof(grd_backward_options) },
     { "grd_backward_step", sizeof(grd_backward_step) },
     { "grd_batch", sizeof(grd_batch) },
@@ -69,6 +70,7 @@ static const struct {
     { "grd_transformer_options", sizeof(grd_transformer_options) },
     { "grd_transformer_output", sizeof(grd_transformer_output) },
     { "grd_values_indices", sizeof(grd_values_indices) },
+    { "grd_view_attention_options", sizeof(grd_view_attention_options) },
 };
 
 size_t grd_sizeof(const char *type)

@@ -40,6 +40,7 @@ EXAMPLES = [
                           r"distance -1: +[3-9]\.", r"distance \+0: +-"]),
     ("threads", [], 0, [r"seed 1: loss \d", r"seed 2: loss \d"]),
     ("training_loop", ["text.txt", "21"], 0, [r"20  loss \d", r"saved after step 21; run again"]),
+    ("view_weights", [], 0, [r"translation\.html: encoder", r"by_hand\.html: ", r"one key 0\.\d+ instead of 1"]),
     ("cpp_user", [], 0, [r"\[8, 4, 16, 16\]"]),
 ]
 

@@ -70,6 +70,14 @@ static const command commands[] = {
       "  gradus attention mask --queries 4 --keys 7 --causal --align bottom_right --output mask.svg\n"
       "  gradus attention mask case.h5 --sample 1 --head 2\n",
       run_attention_mask },
+    { "view attention", VIEW_ATTENTION, "CHECKPOINT [options]",
+      "Writes a page of a checkpoint's attention: every head, with verdicts and figures.\n"
+      "docs/viewer.md says how to read it.",
+      "  gradus view attention recall/best.h5 --open\n"
+      "  gradus view attention book/best.h5 --input 'Once upon a time' --output once.html\n"
+      "  gradus view attention recall/best.h5 --baseline initial\n"
+      "  gradus view attention recall/best.h5 --layer 1 --head 0 --terminal\n",
+      run_view_attention },
     { "view graph", VIEW_GRAPH, "[CHECKPOINT] [options]",
       "Draws what a loss was computed from: of a model, a new one (--task), or an example.\n"
       "Each op with its shape, what it keeps for backward, and statistics of values and gradients.",

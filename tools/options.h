@@ -47,7 +47,9 @@ typedef struct options {
     int64_t tokens, top_k, sequences;
     double temperature;
     /* view */
-    truth open, follow;
+    truth open, follow, terminal;
+    char *input, *baseline, *png, *svg, *csv;
+    int64_t samples, layer;
     /* gradcheck */
     truth list, fast;
     /* teach; list too */
@@ -87,6 +89,7 @@ enum {
 };
 /* What is looked at. */
 enum {
+    VIEW_ATTENTION = 1 << 13,
     VIEW_RUN = 1 << 14,
     VIEW_GRAPH = 1 << 15,
     VIEW_BACKWARD = 1 << 16,

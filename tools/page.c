@@ -27,8 +27,8 @@ static const fact statuses[] = {
     { EVERY_COMMAND, "1", "It failed: a file, a value or the system was in the way, or what was checked is wrong. "
                           "A line on stderr says what and why." },
     { EVERY_COMMAND, "2", "The command line or a configuration file is wrong. Nothing was done." },
-    { TRAIN | GRADCHECK | TASKS, "128 + N", "Signal N ended it: 130 after Ctrl-C. The step in progress is finished first, and "
-                                    "what is done is saved or printed; a second signal ends it at once." },
+    { TRAIN | GRADCHECK | TASKS | VIEW_RUN, "128 + N", "Signal N ended it: 130 after Ctrl-C. What is done by then is saved "
+                                                       "or printed first; a second signal ends it at once." },
 };
 
 static const fact variables[] = {
@@ -40,6 +40,7 @@ static const fact variables[] = {
                                    "speed of matrix products: best left unset. gradus --version shows the core in use." },
     { ~TALKS, "NO_COLOR", "If set and not empty, nothing is coloured." },
     { ~TALKS, "TERM", "dumb, or no terminal at all: nothing is coloured, and no line is written over." },
+    { VIEW_ATTENTION, "COLORTERM", "truecolor or 24bit: heatmaps have all shades of their scale." },
     { TALKS, "MANPATH, FPATH", "Where man finds the manual's pages and zsh its completion, if gradus is installed to "
                                "a place where they do not look by themselves." },
 };
@@ -49,7 +50,8 @@ static const fact files[] = {
                                "numbers, options. DIR is what --out names." },
     { TRAIN, "DIR/best.h5", "The same where the loss of validation was smallest." },
     { TRAIN, "DIR/config.json", "The options of the run, as --dump-config prints them." },
-    { TRAIN, "DIR/metrics.jsonl", "A line of JSON for each step: loss, learning rate, norms of gradients, speed. "
+    { TRAIN | VIEW_RUN, "DIR/report.html", "The run as a page for the browser: curves, figures, options." },
+    { TRAIN | VIEW_RUN, "DIR/metrics.jsonl", "A line of JSON for each step: loss, learning rate, norms of gradients, speed. "
                                   "docs/training.md has the fields." },
     { SAMPLE | CHECK | INSPECT, "FILE", "A checkpoint, as gradus train writes it. docs/checkpoints.md has the format." },
     { ATTENTION_RUN | ATTENTION_EXPLAIN | ATTENTION_MASK, "CASE.h5", "A calculation of attention. docs/cases.md has the "

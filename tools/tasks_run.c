@@ -197,7 +197,7 @@ bool run_toy(const toy *t, const options *asked, toy_result *result)
     if (scope) {
         s.s = make_setup(&o);
         shape_model(t, &s.s);
-        done = grd_last_error().status == GRD_OK && train(t, &s, result) && measure(t, &s, result);
+        done = grd_scope_end(NULL) == GRD_OK && train(t, &s, result) && measure(t, &s, result);
         done = grd_scope_end(scope) == GRD_OK && done;
     }
     stepper_end(&s);

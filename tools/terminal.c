@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static bool is_unsafe(uint32_t c, bool one_line)
@@ -106,4 +107,17 @@ bool wants_colour(FILE *out)
 {
     const char *refused = getenv("NO_COLOR");
     return is_terminal(out) && !(refused && *refused);
+}
+
+bool wants_true_colour(FILE *out)
+{
+    const char *kind = getenv("COLORTERM");
+    return wants_colour(out) && kind &&
+           (strcmp(kind, "truecolor") == 0 || strcmp(kind, "24bit") == 0);
+}
+
+int terminal_columns(FILE *out)
+{
+    struct winsize size;
+    return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }

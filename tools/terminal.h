@@ -25,5 +25,8 @@ const char *shell_quoted(const char *text, char buffer[4096]);
 /* Whether out is a terminal that can go back in a line; and whether colours are welcome. */
 bool is_terminal(FILE *out);
 bool wants_colour(FILE *out);
+/* Any colour, not one of a few. */
+bool wants_true_colour(FILE *out);
+int terminal_columns(FILE *out); /* 80 where there is no terminal */
 
 #endif

@@ -29,6 +29,7 @@ int run_tasks(options *o);
 int run_attention(options *o);
 int run_attention_explain(options *o);
 int run_attention_mask(options *o);
+int run_view_attention(options *o);
 int run_view_graph(options *o);
 int run_view_backward(options *o);
 int run_view_run(options *o);

@@ -1,8 +1,10 @@
-/* What people look at: tensors drawn in the terminal, masks as pictures, runs as pages. */
+/* What people look at: tensors drawn in the terminal, masks as pictures, runs and attention as
+ * pages. */
 #ifndef GRADUS_VIEW_H
 #define GRADUS_VIEW_H
 
-#include <gradus/nn.h>
+#include <gradus/attention.h>
+#include <gradus/data.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -100,6 +102,51 @@ GRD_API GRD_MUST_USE grd_status grd_graph_dump(const char *path, const grd_tenso
 GRD_API GRD_MUST_USE grd_status grd_view_backward(const char *html_path, const grd_tensor *root,
                                                   const grd_graph_options *options);
 
+/* ---- Attention as a page: one HTML file that needs nothing else (docs/viewer.md) ---- */
+
+/* What is known of a layer besides its weights; all of it may be left out. */
+typedef struct grd_attention_view_layer {
+    const char *name; /* "decoder.layers.0.multihead_attn"; NULL: "layer 0" */
+    /* Of this layer, and NULL: of all layers, see below. */
+    const char *const *query_tokens, *const *key_tokens;
+    const grd_mask *mask;
+    int64_t appended; /* keys at the end that add_bias_kv and add_zero_attn appended: no mask and no
+                       * token is theirs */
+    /* Of each head, for the neuron view; all three or none. (B, H, L, D), (B, Hk, S, D),
+     * (B, Hk, S, Dv), H a multiple of Hk; scale and softcap as in grd_sdpa_options. */
+    const grd_tensor *query, *key, *value;
+    grd_maybe_real scale;
+    double softcap;
+    const grd_tensor *baseline;         /* weights to compare with, of the same shape */
+    const grd_attention_report *checks; /* of grd_check_mha, or of grd_check_attention */
+} grd_attention_view_layer;
+
+typedef struct grd_view_attention_options {
+    /* Of each layer the weights of every head (grd_mha_args.weights = GRD_PER_HEAD), before
+     * dropout: (B, H, L, S), (H, L, S) without a batch, (L, S) of one head. B is the same in all,
+     * the rest need not be: encoder, decoder and what lies between go on one page. */
+    const grd_attention *layers;
+    int64_t num_layers;
+    /* Any texts, UTF-8 or not: B * L of the queries and B * S of the keys, one sample after the
+     * other. query_tokens NULL: positions. key_tokens NULL: those of the queries where L == S, else
+     * positions. */
+    const char *const *query_tokens, *const *key_tokens;
+    const grd_mask *mask; /* that the weights were made with; NULL: every query sees every key */
+    const char *title;    /* NULL: "Attention" */
+    const char *baseline; /* what the layers' baselines are: "initial weights" */
+    const grd_attention_view_layer *details; /* num_layers of them; NULL: nothing more is known */
+} grd_view_attention_options;
+/* Writes the page, whole or not at all. What is wrong with the weights (a row that does not sum to
+ * 1, a weight where the mask leaves none, a NaN) is no error: the page says so first. At most 2^26
+ * weights. */
+GRD_API GRD_MUST_USE grd_status grd_view_attention(const char *html_path,
+                                                   const grd_view_attention_options *options);
+/* The same of a transformer and a text of 1 to `context` tokens, with the checks of its modules,
+ * its queries, keys and values, and its heads' scores. The model runs in eval mode and is left as
+ * it was: made between two steps of a training, a page changes no bit of it. */
+GRD_API GRD_MUST_USE grd_status grd_view_model(const char *html_path, grd_module *model,
+                                               const grd_tokenizer *tokenizer, const char *text);
+
 #ifdef __cplusplus
 }
 #endif
@@ -112,6 +159,8 @@ GRD_API GRD_MUST_USE grd_status grd_view_backward(const char *html_path, const g
 #define grd_view_run(...) grd_at_answer(grd_view_run(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_graph_dump(...) grd_at_answer(grd_graph_dump(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_view_backward(...) grd_at_answer(grd_view_backward(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_view_attention(...) grd_at_answer(grd_view_attention(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_view_model(...) grd_at_answer(grd_view_model(__VA_ARGS__), __FILE__, __LINE__)
 #endif
 
 #endif

@@ -1,6 +1,9 @@
 """gradus view graph and view backward: of examples, new models and checkpoints; options and what is wrong with them.
 What Graphviz makes of the .dot is looked at where it is installed."""
 import json
+import os
+import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +12,9 @@ import xml.etree.ElementTree as ET
 
 from common import Case, gradus, tap
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ENDINGS = ".svg, .dot or .json"
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 
 class Graphs(Case):
@@ -89,6 +94,18 @@ class Graphs(Case):
             made = subprocess.run(["dot", "-Tsvg", path], capture_output=True, text=True, timeout=60)
             self.assertEqual((made.returncode, made.stderr), (0, ""))
             self.assertEqual(path.read_text().count(" [label="), made.stdout.count('class="node"'))
+
+    def test_the_documentations_pictures_are_what_the_program_draws(self):
+        """But for what instruction sets round otherwise."""
+        subprocess.run([sys.executable, ROOT / "docs" / "graphs.py", os.environ["GRADUS"], self.folder / "new"], check=True)
+        new = {p.name: p.read_text() for p in (self.folder / "new").iterdir()}
+        old = {p.name: p.read_text() for p in (ROOT / "docs" / "pictures").glob("graph-*.svg")}
+        remedy = "sh: python3 docs/graphs.py PROGRAM makes them anew"
+        self.assertEqual(sorted(new), sorted(old), remedy)
+        for name, text in new.items():
+            self.assertEqual(NUMBER.sub("#", text), NUMBER.sub("#", old[name]), remedy)
+            for a, b in zip(NUMBER.findall(text), NUMBER.findall(old[name])):
+                self.assertLessEqual(abs(float(a) - float(b)), 1e-6 + 1e-3 * abs(float(b)), remedy)
 
     def test_double_precision(self):
         self.assertEqual({node["dtype"] for node in self.graph("--dtype", "float64")["nodes"]}, {"f64"})
