@@ -395,6 +395,14 @@ class Attention(Case):
         self.assertLess(moved, seconds)
         self.page.click("#tab-lines")
         self.assertLessEqual(self.count(".lines path"), 3000)
+        alone = self.page.evaluate("""(() => {
+            const start = performance.now();
+            document.querySelector('.token[data-at="200"]').dispatchEvent(new PointerEvent("pointerenter"));
+            return (performance.now() - start) / 1000;
+        })()""")
+        print(f"# {name}: a head opens in {moved:.2f} s, a token is alone after {alone:.2f} s")
+        self.assertEqual(self.count(".isolated"), 1)
+        self.assertLess(alone, seconds / 4)
 
     def test_256_tokens_4_layers_8_heads(self):
         self.expect_budget("large", 5, 10)
