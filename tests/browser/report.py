@@ -294,7 +294,7 @@ class Report(Case):
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         path = self.folder / "run" / "report.html"
-        end = time.monotonic() + 30
+        end = time.monotonic() + 100
         while not path.exists() and time.monotonic() < end:
             time.sleep(0.02)
         return process, path
@@ -303,12 +303,12 @@ class Report(Case):
         process, path = self.start()
         self.show(path)
         self.assertEqual(self.text("#state"), "Running")
-        self.page.wait(READY + " && Page.data.rows > 10", 30)
+        self.page.wait(READY + " && Page.data.rows > 10", 100)
         self.assertIn("left", self.text(".status"))
         self.page.evaluate("view => Page.state.set({ from: 3, to: 9 })", 0)
         self.page.evaluate("document.getElementById('norms').focus({ preventScroll: true }); scrollTo(0, 300)")
         rows, loaded = self.page.evaluate("Page.data.rows"), self.page.evaluate("performance.timeOrigin")
-        self.page.wait(f"{READY} && performance.timeOrigin > {loaded} && Page.data.rows > {rows}", 30)
+        self.page.wait(f"{READY} && performance.timeOrigin > {loaded} && Page.data.rows > {rows}", 100)
         self.assertEqual(self.page.evaluate("[document.getElementById('from').value, document.getElementById('to').value]"),
                          ["3", "9"])
         self.assertEqual(self.page.evaluate("document.activeElement.id"), "norms")
@@ -316,7 +316,7 @@ class Report(Case):
         self.assertNotIn("place", self.page.evaluate("location.hash"))
         process.send_signal(signal.SIGINT)
         process.wait(60)
-        self.page.wait(f"{READY} && document.getElementById('state').textContent === 'Stopped'", 30)
+        self.page.wait(f"{READY} && document.getElementById('state').textContent === 'Stopped'", 100)
         self.assertEqual(self.value("#last-loss"), self.metrics()[-1]["loss"])
         loaded = self.page.evaluate("performance.timeOrigin")
         time.sleep(5)
