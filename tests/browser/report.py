@@ -104,6 +104,7 @@ class Report(Case):
         self.show(self.trained("--steps", "40"))
         lines = self.metrics()
         self.page.click("summary")
+        self.page.wait("document.querySelector('table') !== null")
         rows = self.page.evaluate("[...document.querySelectorAll('table')[0].rows].slice(1).map(row => "
                                   "[...row.querySelectorAll('data')].map(data => Number(data.value)))")
         self.assertEqual([row[:2] for row in rows], [[i, 16 * i] for i in range(1, 41)])
@@ -284,6 +285,7 @@ class Report(Case):
         pressed = [node for node in tree.find("button") if node.name.startswith("validation")]
         self.assertEqual(pressed[0].states.get("pressed"), "true")
         self.page.click("summary")
+        self.page.wait("document.querySelector('table') !== null")
         self.assertTrue(self.page.accessibility().find("rowheader"))
 
     # ---- While it runs ----
