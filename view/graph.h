@@ -27,10 +27,10 @@ typedef enum grdi_box_kind {
 
 typedef struct grdi_box {
     grdi_box_kind kind;
-    int64_t item;          /* of the trace; of a module: the one that leaves it */
-    int64_t call;          /* a module's own, or where the op was recorded; -1: none */
-    int64_t key;           /* the last item in it, by which boxes are ordered */
-    const int64_t *inputs; /* boxes; -1: not kept by the graph */
+    int64_t item;    /* of the trace; of a module: the one that leaves it */
+    int64_t call;    /* a module's own, or where the op was recorded; -1: none */
+    int64_t key;     /* the last item in it, by which boxes are ordered */
+    int64_t *inputs; /* boxes; -1: not kept by the graph */
     int64_t num_inputs;
     int64_t ops, values; /* of a module: ops, and numbers in parameters, in it */
     int64_t saved_bytes; /* for backward */
@@ -104,8 +104,8 @@ typedef struct grdi_box_text {
     char line[GRDI_BOX_LINES][480];
     int count;
 } grdi_box_text;
-grdi_box_text grdi_box_text_of(const grdi_graph *g, const grdi_box *box);
-void grdi_box_measure(const grdi_graph *g, grdi_box *box);
+grdi_box_text grdi_box_text_of(const grdi_box *box);
+void grdi_box_measure(grdi_box *box);
 /* All that is known of a box, in lines: for those who point at it, or hear it. */
 void grdi_box_tell(FILE *out, const grdi_graph *g, const grdi_box *box);
 

@@ -4,6 +4,7 @@
 #include "view/graph.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* What is known of each item while boxes are made. */
 typedef struct making {
@@ -15,8 +16,7 @@ typedef struct making {
     int64_t *user;    /* of a leaf: the call that all who read it are in; NOBODY: not read yet */
     int64_t *next;    /* item in the same box */
     int64_t *of_call; /* a call's box */
-    const grd_tensor **gradient;
-    int64_t *first; /* item of a box */
+    int64_t *first;   /* item of a box */
 } making;
 enum { NOBODY = -2 };
 
@@ -204,12 +204,6 @@ static bool connect(making *m)
 
 /* ---- Their order ---- */
 
-static int by_key(const void *a, const void *b)
-{
-    const grdi_box *x = a, *y = b;
-    return (x->key > y->key) - (x->key < y->key);
-}
-
 /* A place in a list of boxes below which all are listed. */
 typedef struct visit {
     int64_t box, next; /* input to be looked at */
@@ -239,36 +233,63 @@ static int64_t list_below(const grdi_graph *g, int64_t root, visit *stack, bool 
     return count;
 }
 
-/* In the order in which they were recorded, if they were; else inputs first. */
+/* Whether each box was recorded after all that it reads. */
+static bool is_recorded(const grdi_graph *g)
+{
+    for (int64_t b = 0; b < g->count; b++)
+        for (int64_t i = 0; i < g->boxes[b].num_inputs; i++) {
+            const int64_t input = g->boxes[b].inputs[i];
+            if (input >= 0 && g->boxes[input].key >= g->boxes[b].key)
+                return false;
+        }
+    return true;
+}
+
+/* A box, and what it is sorted by. */
+typedef struct ranked {
+    int64_t key, box;
+} ranked;
+
+static int by_key(const void *a, const void *b)
+{
+    const ranked *x = a, *y = b;
+    return (x->key > y->key) - (x->key < y->key);
+}
+
+/* Boxes in the order in which they were recorded, if they were; else inputs first. */
+static ranked *rank(const grdi_graph *g, int64_t root)
+{
+    const size_t count = (size_t)g->count;
+    visit *stack = grdi_scratch(g->op, count, sizeof *stack);
+    bool *seen = grdi_scratch(g->op, count, sizeof *seen);
+    int64_t *order = indices(g->op, g->count, -1);
+    ranked *all = grdi_scratch(g->op, count, sizeof *all);
+    if (!stack || !seen || !order || !all)
+        return NULL;
+    memset(seen, 0, count * sizeof *seen);
+    list_below(g, root, stack, seen, order);
+    const bool recorded = is_recorded(g);
+    for (int64_t i = 0; i < g->count; i++)
+        all[i] = (ranked){ recorded ? g->boxes[order[i]].key : i, order[i] };
+    qsort(all, count, sizeof *all, by_key);
+    return all;
+}
+
 static bool sort(making *m)
 {
     grdi_graph *g = m->g;
-    const int64_t count = g->count;
-    visit *stack = grdi_scratch(g->op, (size_t)count, sizeof *stack);
-    bool *seen = grdi_scratch(g->op, (size_t)count, sizeof *seen);
-    int64_t *order = indices(g->op, count, -1), *place = indices(g->op, count, -1);
-    grdi_box *sorted = grdi_scratch(g->op, (size_t)count, sizeof *sorted);
-    if (!stack || !seen || !order || !place || !sorted)
+    const ranked *all = rank(g, m->box[m->root]);
+    int64_t *place = indices(g->op, g->count, -1);
+    grdi_box *sorted = grdi_scratch(g->op, (size_t)g->count, sizeof *sorted);
+    if (!all || !place || !sorted)
         return false;
-    for (int64_t b = 0; b < count; b++)
-        seen[b] = false;
-    list_below(g, m->box[m->root], stack, seen, order);
-    bool recorded = true;
-    for (int64_t b = 0; b < count; b++)
-        for (int64_t i = 0; i < g->boxes[b].num_inputs; i++)
-            recorded &=
-                g->boxes[b].inputs[i] < 0 || g->boxes[g->boxes[b].inputs[i]].key < g->boxes[b].key;
-    for (int64_t i = 0; i < count; i++) {
-        sorted[i] = g->boxes[order[i]];
-        sorted[i].x = (double)order[i]; /* what it was, until it is placed */
+    for (int64_t i = 0; i < g->count; i++) {
+        sorted[i] = g->boxes[all[i].box];
+        place[all[i].box] = i;
     }
-    if (recorded)
-        qsort(sorted, (size_t)count, sizeof *sorted, by_key);
-    for (int64_t i = 0; i < count; i++)
-        place[(int64_t)sorted[i].x] = i;
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < g->count; i++)
         for (int64_t j = 0; j < sorted[i].num_inputs; j++) {
-            int64_t *input = (int64_t *)&sorted[i].inputs[j];
+            int64_t *input = &sorted[i].inputs[j];
             *input = *input < 0 ? -1 : place[*input];
         }
     for (int64_t i = 0; i < m->trace->items.count; i++)

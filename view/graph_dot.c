@@ -25,7 +25,7 @@ static void put(FILE *out, const char *text, const char *newline)
 static bool write_box(FILE *out, const grdi_graph *g, int64_t b)
 {
     const grdi_box *box = &g->boxes[b];
-    const grdi_box_text lines = grdi_box_text_of(g, box);
+    const grdi_box_text lines = grdi_box_text_of(box);
     char *text = NULL;
     size_t size = 0;
     FILE *told = open_memstream(&text, &size);

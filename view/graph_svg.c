@@ -83,7 +83,7 @@ static bool draw_box(FILE *out, const grdi_graph *g, const grdi_box *box)
 {
     const bool bad = box->of_value.not_finite || box->of_gradient.not_finite;
     const bool root = box == &g->boxes[g->root];
-    const grdi_box_text text = grdi_box_text_of(g, box);
+    const grdi_box_text text = grdi_box_text_of(box);
     fputs("<g>", out);
     if (!draw_words(out, g, box))
         return false;
@@ -159,7 +159,7 @@ bool grdi_graph_svg(FILE *out, grdi_graph *g)
 {
     grdi_layout layout;
     for (int64_t b = 0; b < g->count; b++)
-        grdi_box_measure(g, &g->boxes[b]);
+        grdi_box_measure(&g->boxes[b]);
     if (!grdi_graph_layout(g, &layout))
         return false;
     begin(out, g);

@@ -35,12 +35,11 @@ static const char *kind_of(const grdi_box *box)
     return box->kind == GRDI_BOX_LEAF ? "leaf" : box->op;
 }
 
-grdi_box_text grdi_box_text_of(const grdi_graph *g, const grdi_box *box)
+grdi_box_text grdi_box_text_of(const grdi_box *box)
 {
     grdi_box_text text = { .count = 0 };
     char *line = text.line[text.count++];
     const size_t room = sizeof text.line[0];
-    (void)g;
     put(line, room, box->name ? box->name : kind_of(box), LONGEST);
     line = text.line[text.count++];
     char kind[100] = "";
@@ -67,9 +66,9 @@ static double columns_of(const char *text)
     return columns;
 }
 
-void grdi_box_measure(const grdi_graph *g, grdi_box *box)
+void grdi_box_measure(grdi_box *box)
 {
-    const grdi_box_text text = grdi_box_text_of(g, box);
+    const grdi_box_text text = grdi_box_text_of(box);
     double width = 8.1 * columns_of(text.line[0]);
     for (int i = 1; i < text.count; i++)
         width = fmax(width, 6.9 * columns_of(text.line[i]));

@@ -193,10 +193,10 @@ static json_t *point_list(const double *points, int64_t count)
     return list;
 }
 
-static json_t *lines_of(const grdi_graph *g, const grdi_box *box)
+static json_t *lines_of(const grdi_box *box)
 {
     json_t *list = json_array();
-    const grdi_box_text text = grdi_box_text_of(g, box);
+    const grdi_box_text text = grdi_box_text_of(box);
     for (int i = 0; i < text.count; i++)
         json_array_append_new(list, json_string(text.line[i]));
     return list;
@@ -207,11 +207,11 @@ static json_t *boxes_of(player *p)
     json_t *list = json_array();
     for (int64_t b = 0; b < p->g.count; b++) {
         const grdi_box *box = &p->g.boxes[b];
-        json_array_append_new(list, json_pack("{s:[f, f, f, f], s:o, s:o, s:o}", "place", box->x,
-                                              box->y, box->width, box->height, "lines",
-                                              lines_of(&p->g, box), "value",
-                                              tensor_at(p, box->value, &box->of_value), "gradient",
-                                              tensor_at(p, box->gradient, &box->of_gradient)));
+        json_array_append_new(list,
+                              json_pack("{s:[f, f, f, f], s:o, s:o, s:o}", "place", box->x, box->y,
+                                        box->width, box->height, "lines", lines_of(box), "value",
+                                        tensor_at(p, box->value, &box->of_value), "gradient",
+                                        tensor_at(p, box->gradient, &box->of_gradient)));
     }
     return list;
 }
@@ -250,7 +250,7 @@ static bool write_page(player *p, const char *path)
     static const char *const assets[] = { "player.css", "player.js", NULL };
     grdi_layout layout;
     for (int64_t b = 0; b < p->g.count; b++)
-        grdi_box_measure(&p->g, &p->g.boxes[b]);
+        grdi_box_measure(&p->g.boxes[b]);
     if (!grdi_graph_layout(&p->g, &layout) || !count_parts(p))
         return false;
     p->tensors = json_array();

@@ -96,9 +96,9 @@ GRD_API GRD_MUST_USE grd_status grd_graph_dump(const char *path, const grd_tenso
 
 /* Writes a page that steps through forward and backward of the same graph: values, the gradient
  * that comes in, the rule, what goes out, and how gradients add up. It shows the last walk of
- * options->trace that reached the root, which has one element otherwise; if there is none, it walks
- * first, without changing a gradient. Small tensors are shown as numbers, of larger ones a corner
- * as colours, with statistics. Errors are grd_graph_dump's. */
+ * options->trace that reached the root. If there is none, root has one element, and the call walks
+ * first, which hooks see, but which changes no leaf's gradient. Small tensors are shown as numbers,
+ * of larger ones a corner as colours, with statistics. Errors are grd_graph_dump's. */
 GRD_API GRD_MUST_USE grd_status grd_view_backward(const char *html_path, const grd_tensor *root,
                                                   const grd_graph_options *options);
 

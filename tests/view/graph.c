@@ -393,7 +393,7 @@ static void check_layout(const grd_tensor *root)
     grdi_graph_scope(&inner);
     cr_assert(grdi_graph_make(&g, "test", root, NULL), "%s", grd_error_message());
     for (int64_t b = 0; b < g.count; b++)
-        grdi_box_measure(&g, &g.boxes[b]);
+        grdi_box_measure(&g.boxes[b]);
     cr_assert(grdi_graph_layout(&g, &layout), "%s", grd_error_message());
     for (int64_t a = 0; a < g.count; a++) {
         const grdi_box *box = &g.boxes[a];
@@ -445,7 +445,7 @@ Test(graph, a_chain_is_straight)
     grdi_graph_scope(&inner);
     cr_assert(grdi_graph_make(&g, "test", y, NULL));
     for (int64_t b = 0; b < g.count; b++)
-        grdi_box_measure(&g, &g.boxes[b]);
+        grdi_box_measure(&g.boxes[b]);
     cr_assert(grdi_graph_layout(&g, &layout));
     double least = 1e9, most = 0;
     for (int64_t b = 0; b < g.count; b++)
