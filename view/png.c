@@ -65,7 +65,8 @@ static void on_write(png_structp png, png_bytep data, size_t size)
         w->out_of_memory |= !larger;
         if (!larger)
             png_error(png, "out of memory");
-        memcpy(larger, w->data, w->size);
+        if (w->size)
+            memcpy(larger, w->data, w->size);
         grdi_free(w->data, w->room);
         w->data = larger;
         w->room = room;
