@@ -48,9 +48,9 @@ bool grdi_utf8_valid(const char *text, size_t size)
 
 bool grdi_utf8_hidden(int32_t code)
 {
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200b && code <= 0x200f) ||
-           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x2069) ||
-           code == 0xfeff;
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c ||
+           (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
+           (code >= 0x2060 && code <= 0x2069) || code == 0xfeff;
 }
 
 bool grdi_utf8_plain(const char *text, size_t size)

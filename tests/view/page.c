@@ -147,7 +147,7 @@ Test(page, a_blob_holds_its_bytes)
     enum { SIZE = 100000 };
     static unsigned char bytes[SIZE], back[SIZE], packed[2 * SIZE];
     for (int i = 0; i < SIZE; i++)
-        bytes[i] = (unsigned char)(i * i >> 5);
+        bytes[i] = (unsigned char)((unsigned)i * (unsigned)i >> 5);
     json_t *blob = grdi_page_blob(bytes, SIZE);
     struct base64_decode_ctx context;
     size_t length = sizeof packed;
