@@ -27,7 +27,8 @@ const grd_tensor *grdi_append_zeros(const grd_tensor *additive, int64_t keys, in
 grd_tensor *grdi_dropout_at(const grd_tensor *x, double p, grdi_draw at);
 
 /* Attention in one kernel that keeps no weights: (B, Hq, L, Dv). Differentiable again and again, in
- * ops that do keep them. Saves query, key, value, the result and what masks it. *logsumexp (B, Hq, L) is that of the scores, unrecorded. */
+ * ops that do keep them. Saves query, key, value, the result and what masks it. *logsumexp (B, Hq,
+ * L) is that of the scores, unrecorded. */
 grd_tensor *grdi_attend(const grdi_flash_call *call, grd_tensor **logsumexp);
 
 /* The same for query, key and value in one projection, packed (B, T, 3 E), whose gradient is then

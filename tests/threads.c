@@ -1,12 +1,16 @@
 /* User threads that each train and save their own network while the library's threads come and go,
  * and a child that trains after a fork: for ThreadSanitizer, and for the same bits on every thread.
  */
+#include "tensor/cpu/parallel.h"
+
 #include <gradus/gradus.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { USERS = 4, STEPS = 8 };
@@ -114,8 +118,60 @@ static void train_in_child(uint64_t expected)
         fail("a forked child's weights differ");
 }
 
-int main(void)
+/* ---- The pool alone ---- */
+
+enum { PIECES = 37 };
+
+static grd_status count_piece(void *context, int64_t first, int64_t last)
 {
+    atomic_int *times = context;
+    for (int64_t i = first; i < last; i++)
+        atomic_fetch_add(&times[i], 1);
+    return GRD_OK;
+}
+
+/* Each piece is done once, whatever the helpers do: the pauses are such that they spin, fall asleep
+ * or sleep when the next job comes. */
+static void *share_jobs(void *jobs)
+{
+    for (int i = 0; i < *(const int *)jobs; i++) {
+        atomic_int times[PIECES] = { 0 };
+        if (grdi_parallel(PIECES, 1, count_piece, times) != GRD_OK)
+            fail("a job fails");
+        for (int j = 0; j < PIECES; j++)
+            if (atomic_load(&times[j]) != 1)
+                fail("a piece is not done once");
+        nanosleep(&(struct timespec){ .tv_nsec = i * 7919 % 40 * 1000 }, NULL);
+    }
+    return NULL;
+}
+
+/* Two users and one who changes the number of threads. A wake-up that is lost hangs it, and the
+ * alarm ends it. */
+static void stress_pool(int jobs)
+{
+    pthread_t user[2];
+    alarm(60 + (unsigned)jobs / 100);
+    for (int i = 0; i < 2; i++)
+        if (pthread_create(&user[i], NULL, share_jobs, &jobs) != 0)
+            fail("no thread");
+    for (int i = 0; i < jobs / 20; i++) {
+        grdi_set_threads(1 + i % 5);
+        nanosleep(&(struct timespec){ .tv_nsec = i * 104729 % 900 * 1000 }, NULL);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_join(user[i], NULL);
+    alarm(0);
+}
+
+/* usage: threads [JOBS]: with a number, only the pool, for so many jobs of each user. */
+int main(int count, char **words)
+{
+    if (count > 1) {
+        grd_device_set_threads(grd_cpu(), 3);
+        stress_pool(atoi(words[1]));
+        return EXIT_SUCCESS;
+    }
     grd_device_set_threads(grd_cpu(), 1);
     const uint64_t expected = train();
     grd_device_set_threads(grd_cpu(), 3);
@@ -124,5 +180,6 @@ int main(void)
     for (int round = 0; round < 3; round++)
         train_in_threads(expected);
     train_in_child(expected);
+    stress_pool(2000);
     return EXIT_SUCCESS;
 }

@@ -134,7 +134,7 @@ static void bash_command(const command *c)
     each_option(c, bash_name);
     printf("'\n        case $before in\n");
     each_option(c, bash_value);
-    printf("        --");
+    printf("        ''");
     each_option(c, bash_free_value);
     printf(") kind=anything ;;\n        *) ");
     bash_filling(c->arguments);

@@ -140,7 +140,8 @@ static const option view_rows[] = {
     { "samples", INTEGER, AT(samples), "0", "N", "[0,1024]", VIEW_ATTENTION, LOCAL,
       "sequences on the page (0: up to 8, as long as it stays small)" },
     { "baseline", TEXT, AT(baseline), "uniform", "WHAT", NULL, VIEW_ATTENTION, LOCAL,
-      "what weights are compared with: uniform, initial (before training), or a checkpoint FILE" },
+      "what weights are compared with: uniform, initial (before training), mean (of all sequences), "
+      "shuffled (tokens), or a checkpoint FILE" },
     { "layer", INTEGER, AT(layer), "0", "N", "[0,inf)", VIEW_ATTENTION, LOCAL, "opened first, and drawn" },
     { "head", INTEGER, AT(head), "0", "N", "[0,inf)", VIEW_ATTENTION, LOCAL, "opened first, and drawn" },
     { "sample", INTEGER, AT(sample), "0", "N", "[0,inf)", VIEW_ATTENTION, LOCAL, "opened first, and drawn" },

@@ -40,7 +40,7 @@ static const fact variables[] = {
                                    "speed of matrix products: best left unset. gradus --version shows the core in use." },
     { ~TALKS, "NO_COLOR", "If set and not empty, nothing is coloured." },
     { ~TALKS, "TERM", "dumb, or no terminal at all: nothing is coloured, and no line is written over." },
-    { VIEW_ATTENTION, "COLORTERM", "truecolor or 24bit: heatmaps have all shades of their scale." },
+    { ~TALKS, "COLORTERM", "truecolor or 24bit: heatmaps have all shades of their scale." },
     { TALKS, "MANPATH, FPATH", "Where man finds the manual's pages and zsh its completion, if gradus is installed to "
                                "a place where they do not look by themselves." },
 };

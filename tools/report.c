@@ -3,11 +3,11 @@
 
 #include <math.h>
 
-enum { SECONDS = 3, SHARE = 100 };
+enum { SECONDS = 3 };
 
-bool report_begin(report *r, const char *folder, const char *path)
+bool report_begin(report *r, const char *folder, const char *path, double share)
 {
-    *r = (report){ .path = path, .every = SECONDS };
+    *r = (report){ .path = path, .every = SECONDS, .share = share };
     return grdi_run_begin(&r->run, folder);
 }
 
@@ -31,6 +31,6 @@ bool report_write(report *r, grdi_run_state state)
     const bool done = grdi_run_read(&r->run, state == GRDI_RUN_STOPPED) &&
                       grdi_run_write("view_run", r->path, &r->run, state, refresh);
     r->written = seconds_now();
-    r->every = fmax(SECONDS, SHARE * (r->written - start));
+    r->every = fmax(SECONDS, (r->written - start) / r->share);
     return done;
 }

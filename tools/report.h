@@ -9,15 +9,16 @@ typedef struct report {
     const char *path; /* of the page; NULL: none is written */
     double written;   /* when it was, last */
     double every;     /* seconds */
+    double share;     /* of the time that writing may take, at most */
 } report;
 
 /* For the run in `folder`; path must outlive it. False: latched. */
-bool report_begin(report *r, const char *folder, const char *path);
+bool report_begin(report *r, const char *folder, const char *path, double share);
 void report_end(report *r);
 
 bool report_is_due(const report *r);
-/* Reads what is new and writes the page. The more that costs, the less often it becomes due: it
- * takes a hundredth of the time at most. False: latched. */
+/* Reads what is new and writes the page. The more that costs, the less often it becomes due. False:
+ * latched. */
 bool report_write(report *r, grdi_run_state state);
 
 #endif

@@ -196,7 +196,7 @@ static int prepare_and_train(run *r)
     if (!folder_open(&r->folder, r->t.step, r->config))
         return EXIT_FAILED;
     if (r->folder.path && r->t.o->report == 1)
-        report_begin(&r->report, r->folder.path, r->folder.report);
+        report_begin(&r->report, r->folder.path, r->folder.report, 0.01);
     const int status = train(r);
     report_end(&r->report);
     folder_close(&r->folder);

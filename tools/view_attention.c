@@ -165,24 +165,61 @@ static bool has_baseline(const options *o)
     return o->baseline && strcmp(o->baseline, "uniform") != 0;
 }
 
-static const char *name_of_baseline(const options *o)
+/* The model as it was made, before its first step: by the same options and seed. */
+static void take_initial(look *l)
 {
-    return strcmp(o->baseline, "initial") == 0 ? "initial weights" : o->baseline;
+    l->view.baseline = grd_transformer_create(grd_rng_create((uint64_t)l->trained->seed), l->made);
 }
 
-/* The model as it was made, before its first step: by the same options and seed. */
-static grd_module *initial_model(const look *l)
+static void take_mean(look *l)
 {
-    return grd_transformer_create(grd_rng_create((uint64_t)l->trained->seed), l->made);
+    l->view.baseline = l->model;
+    l->view.baseline_mean = true;
+}
+
+/* The same tokens at other positions: what is left of a pattern is the positions' own. */
+static void take_shuffled(look *l)
+{
+    grd_rng *rng = grd_rng_create((uint64_t)l->trained->seed);
+    const grd_tensor *order = grd_randperm(rng, grd_tensor_size(l->view.tokens, 1));
+    l->view.baseline = l->model;
+    l->view.baseline_tokens = order ? grd_index_select(l->view.tokens, 1, order) : NULL;
+}
+
+static const struct {
+    const char *word, *name;
+    void (*take)(look *l);
+} baselines[] = {
+    { "initial", "initial weights", take_initial },
+    { "mean", "the mean over all sequences", take_mean },
+    { "shuffled", "the same tokens shuffled", take_shuffled },
+};
+enum { BASELINES = sizeof baselines / sizeof baselines[0] };
+
+/* BASELINES: of a file. */
+static size_t baseline_of(const options *o)
+{
+    size_t i = 0;
+    while (i < BASELINES && strcmp(o->baseline, baselines[i].word) != 0)
+        i++;
+    return i;
+}
+
+static const char *name_of_baseline(const options *o)
+{
+    const size_t i = baseline_of(o);
+    return i < BASELINES ? baselines[i].name : o->baseline;
 }
 
 static void take_baseline(look *l)
 {
     if (!has_baseline(l->o))
         return;
-    l->view.baseline = strcmp(l->o->baseline, "initial") == 0
-                           ? initial_model(l)
-                           : grd_load_transformer(l->o->baseline);
+    const size_t i = baseline_of(l->o);
+    if (i < BASELINES)
+        baselines[i].take(l);
+    else
+        l->view.baseline = grd_load_transformer(l->o->baseline);
 }
 
 /* ---- What is written ---- */

@@ -61,7 +61,7 @@ int run_view_run(options *o)
     const char *path = page_path(o, buffer);
     if (!path)
         return EXIT_USAGE;
-    if (!report_begin(&r, o->arguments[0], path))
+    if (!report_begin(&r, o->arguments[0], path, 0.1))
         return complain_of_library();
     const int status = view(&r, o);
     report_end(&r);

@@ -111,13 +111,23 @@ static void run(const char *op, const grdi_model_view *v, grdi_model_attention *
     let_go(&w);
 }
 
+/* The mean over samples, for as many as are shown. */
+static grd_tensor *mean_of(const grd_tensor *weights, int64_t shown)
+{
+    grd_shape shape = grd_tensor_shape(weights);
+    shape.size[0] = shown;
+    return grd_expand(grd_mean_dims(weights, GRD_DIMS(0), GRD_KEEP_DIMS), shape);
+}
+
 static void compare(const grdi_model_view *v, grdi_model_attention *seen)
 {
+    const grd_tensor *tokens = v->baseline_tokens ? v->baseline_tokens : v->tokens;
     grd_module_eval(v->baseline);
-    const grd_transformer_output out =
-        grd_transformer_forward(v->baseline, first(v->tokens, v->shown), &per_head);
+    const grd_transformer_output out = grd_transformer_forward(
+        v->baseline, v->baseline_mean ? tokens : first(tokens, v->shown), &per_head);
     for (int64_t i = 0; out.layers && i < seen->num_layers; i++)
-        seen->details[i].baseline = out.layers[i].weights;
+        seen->details[i].baseline =
+            v->baseline_mean ? mean_of(out.layers[i].weights, v->shown) : out.layers[i].weights;
 }
 
 /* The mean over what is asked for. */

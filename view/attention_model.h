@@ -13,7 +13,9 @@ typedef struct grdi_model_view {
     const grd_tensor *targets; /* i64 (B, T), -100 where nothing is asked; NULL: no loss */
     int64_t shown;             /* how many of the samples the page shows */
     const char *const *texts;  /* of their tokens, shown * T */
-    grd_module *baseline;      /* made as model is; NULL: uniform weights */
+    grd_module *baseline;      /* made as model is, or model itself; NULL: uniform weights */
+    const grd_tensor *baseline_tokens; /* i64 (B, T), what baseline is run on; NULL: tokens */
+    bool baseline_mean;                /* its weights are the mean over all samples */
 } grdi_model_view;
 
 /* What there is to see: the innermost scope's. */

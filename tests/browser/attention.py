@@ -274,6 +274,28 @@ class Attention(Case):
         self.assertEqual(self.text("#verdicts-title"), "Sound as far as it was checked")
         self.assertIn("72 pairs are left out", self.text(".verdicts"))
 
+    def test_scores_of_heads_are_sorted_and_open_them(self):
+        program, run = os.environ["GRADUS"], self.folder / "run"
+        subprocess.run([program, "train", "--task", "copy", "--length", "4", "--embed-dim", "8", "--num-heads", "2",
+                        "--num-layers", "2", "--steps", "2", "--validate-batches", "1", "--out", run], check=True,
+                       capture_output=True, timeout=120)
+        subprocess.run([program, "view", "attention", run / "weights.h5", "--output", self.folder / "page.html"],
+                       check=True, capture_output=True, timeout=120)
+        self.page.open(self.folder / "page.html")
+        self.page.wait("document.documentElement.dataset.painted", 60)
+        scores = self.page.evaluate("Page.data.scores.flatMap((l, i) => l.map((h, n) => [i, n, h.zero, h.entropy]))")
+        rows = "[...document.querySelectorAll('.scores tbody th')].map(cell => cell.textContent)"
+        for column, of in (("zero", 2), ("entropy", 3)):
+            self.page.click(f".scores th[data-id={column}] button")
+            wanted = [f"blocks.{i}.self_attn · head {n}" for i, n, *_ in sorted(scores, key=lambda row: -row[of])]
+            self.assertEqual(self.page.evaluate(rows), wanted)
+            self.assertEqual(self.page.evaluate(
+                f"document.querySelector('.scores th[data-id={column}]').getAttribute('aria-sort')"), "descending")
+        self.page.click(".scores tbody tr:last-child button")
+        self.assertEqual(self.text("#detail-title"), wanted[-1])
+        self.assertIn("Five checks: 10 of 10", self.text(".verdicts"))
+        self.assertEqual(self.page.problems, [])
+
     # ---- Texts of anyone ----
 
     def test_hostile_texts_do_no_harm(self):
@@ -395,6 +417,14 @@ class Attention(Case):
         self.assertLess(moved, seconds)
         self.page.click("#tab-lines")
         self.assertLessEqual(self.count(".lines path"), 3000)
+        alone = self.page.evaluate("""(() => {
+            const start = performance.now();
+            document.querySelector('.token[data-at="200"]').dispatchEvent(new PointerEvent("pointerenter"));
+            return (performance.now() - start) / 1000;
+        })()""")
+        print(f"# {name}: a head opens in {moved:.2f} s, a token is alone after {alone:.2f} s")
+        self.assertEqual(self.count(".isolated"), 1)
+        self.assertLess(alone, seconds / 4)
 
     def test_256_tokens_4_layers_8_heads(self):
         self.expect_budget("large", 5, 10)

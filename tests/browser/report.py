@@ -104,6 +104,7 @@ class Report(Case):
         self.show(self.trained("--steps", "40"))
         lines = self.metrics()
         self.page.click("summary")
+        self.page.wait("document.querySelector('table') !== null")
         rows = self.page.evaluate("[...document.querySelectorAll('table')[0].rows].slice(1).map(row => "
                                   "[...row.querySelectorAll('data')].map(data => Number(data.value)))")
         self.assertEqual([row[:2] for row in rows], [[i, 16 * i] for i in range(1, 41)])
@@ -284,6 +285,7 @@ class Report(Case):
         pressed = [node for node in tree.find("button") if node.name.startswith("validation")]
         self.assertEqual(pressed[0].states.get("pressed"), "true")
         self.page.click("summary")
+        self.page.wait("document.querySelector('table') !== null")
         self.assertTrue(self.page.accessibility().find("rowheader"))
 
     # ---- While it runs ----
@@ -294,7 +296,7 @@ class Report(Case):
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         path = self.folder / "run" / "report.html"
-        end = time.monotonic() + 30
+        end = time.monotonic() + 100
         while not path.exists() and time.monotonic() < end:
             time.sleep(0.02)
         return process, path
@@ -303,12 +305,12 @@ class Report(Case):
         process, path = self.start()
         self.show(path)
         self.assertEqual(self.text("#state"), "Running")
-        self.page.wait(READY + " && Page.data.rows > 10", 30)
+        self.page.wait(READY + " && Page.data.rows > 10", 100)
         self.assertIn("left", self.text(".status"))
         self.page.evaluate("view => Page.state.set({ from: 3, to: 9 })", 0)
         self.page.evaluate("document.getElementById('norms').focus({ preventScroll: true }); scrollTo(0, 300)")
         rows, loaded = self.page.evaluate("Page.data.rows"), self.page.evaluate("performance.timeOrigin")
-        self.page.wait(f"{READY} && performance.timeOrigin > {loaded} && Page.data.rows > {rows}", 30)
+        self.page.wait(f"{READY} && performance.timeOrigin > {loaded} && Page.data.rows > {rows}", 100)
         self.assertEqual(self.page.evaluate("[document.getElementById('from').value, document.getElementById('to').value]"),
                          ["3", "9"])
         self.assertEqual(self.page.evaluate("document.activeElement.id"), "norms")
@@ -316,7 +318,7 @@ class Report(Case):
         self.assertNotIn("place", self.page.evaluate("location.hash"))
         process.send_signal(signal.SIGINT)
         process.wait(60)
-        self.page.wait(f"{READY} && document.getElementById('state').textContent === 'Stopped'", 30)
+        self.page.wait(f"{READY} && document.getElementById('state').textContent === 'Stopped'", 100)
         self.assertEqual(self.value("#last-loss"), self.metrics()[-1]["loss"])
         loaded = self.page.evaluate("performance.timeOrigin")
         time.sleep(5)

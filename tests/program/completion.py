@@ -32,6 +32,8 @@ TYPED = [
     ("gradus attention mask -o a_t", "gradus attention mask -o a_text.txt "),
     ("gradus attention run a_t", "gradus attention run a_text.txt "),
     ("gradus train --steps a_t", "gradus train --steps a_t"),
+    ("gradus check --kdim a_t", "gradus check --kdim a_t"),
+    ("gradus check -- a_t", "gradus check -- a_text.txt "),
     ("gradus gradcheck a_t", "gradus gradcheck a_t"),
 ]
 # What the two make of an option's name: zsh goes on with "=" where a value follows.

@@ -133,7 +133,7 @@ class Manual(Case):
         for folder in ("tools", "tensor", "nn", "view", "autograd"):
             for source in (ROOT / folder).rglob("*.c"):
                 read |= set(re.findall(r'getenv\("(\w+)"\)', source.read_text()))
-        text = plain(page("train")).split(".SH ENVIRONMENT\n")[1].split(".SH")[0]
+        text = plain(page("")).split(".SH ENVIRONMENT\n")[1].split(".SH")[0]
         self.assertEqual(set(re.findall(r"^\.TP\n(\w+)$", text, re.M)), read)
 
     def test_what_is_wrong_is_said(self):

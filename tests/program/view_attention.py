@@ -129,6 +129,28 @@ class View(Case):
         self.view(one, "--baseline", "uniform")
         self.assertIsNone(data_of(self.folder / "attention.html")["baseline"])
 
+    def test_the_mean_over_sequences_as_the_baseline(self):
+        run = self.of_task()
+        self.view(run, "--baseline", "mean", "--samples", "64")
+        data = data_of(self.folder / "attention.html")
+        self.assertEqual(data["baseline"], "the mean over all sequences")
+        for layer in data["layers"]:
+            weights, mean = weights_of(layer), weights_of(layer, "baseline")
+            each = len(weights) // 64
+            for i in range(0, each, 7):
+                true = sum(weights[i::each]) / 64
+                self.assertTrue(all(abs(x - true) < 2e-5 for x in mean[i::each]), i)
+
+    def test_shuffled_tokens_as_the_baseline(self):
+        run = self.of_task()
+        self.view(run, "--baseline", "shuffled")
+        data = data_of(self.folder / "attention.html")
+        self.assertEqual(data["baseline"], "the same tokens shuffled")
+        self.assertNotEqual(weights_of(data["layers"][0]), weights_of(data["layers"][0], "baseline"))
+        self.view(run, "--baseline", "shuffled", "--input", "a")
+        layer = data_of(self.folder / "attention.html")["layers"][0]
+        self.assertEqual(weights_of(layer), weights_of(layer, "baseline"), "one token has one order")
+
     def test_baselines_that_cannot_be_compared(self):
         one, deep = self.of_task(), self.of_task("--num-layers", "3", out="deep")
         result = self.view(one, "--baseline", deep, status=1)

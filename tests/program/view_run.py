@@ -49,7 +49,7 @@ class ViewRun(Case):
         self.wait_for(lambda: (self.folder / "run" / "report.html").exists())
         return process
 
-    def wait_for(self, condition, seconds=30):
+    def wait_for(self, condition, seconds=100):
         end = time.monotonic() + seconds
         while not condition():
             self.assertLess(time.monotonic(), end, "timeout")

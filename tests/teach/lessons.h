@@ -14,7 +14,7 @@ void end_lesson(document *d);
 void expect_number(document *d, const char *name, double x, double tolerance);
 void expect_numbers(document *d, const char *name, const double *x, int64_t count,
                     double tolerance);
-/* The message has this in it; "LINE(text)" stands for the number of the line that says so. */
+/* The message has this in it. */
 void expect_words(document *d, const char *name, const char *words);
 /* The number of the listed line that starts with this text. */
 int line_of(const document *d, const char *text);

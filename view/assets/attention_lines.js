@@ -26,6 +26,18 @@ const HeadLines = (() => {
     return lines.sort((a, b) => b.leak - a.leak || b.weight - a.weight);
   }
 
+  /* The same of one token, without looking at the others. */
+  function linesFrom(view, token) {
+    const { layer, sample } = view, query = token.side === "query", lines = [];
+    for (const head of view.heads)
+      for (let n = 0; n < (query ? layer.keys : layer.queries); n++) {
+        const [i, j] = query ? [token.at, n] : [n, token.at];
+        lines.push({ head, i, j, weight: Math.abs(layer.value(view.show, sample, head, i, j)),
+          leak: layer.isLeak(sample, head, i, j) });
+      }
+    return lines;
+  }
+
   /* The least threshold of these at which the lines are not too many. */
   function fitting(view) {
     const steps = [.01, .02, .05, .1, .2, .3, .5], counts = steps.map(() => 0), { layer, sample } = view;
@@ -96,7 +108,7 @@ const HeadLines = (() => {
         shares.replaceChildren();
         return;
       }
-      const own = linesOf({ ...view, layer }, .003).filter((line) => (token.side === "query" ? line.i : line.j) === token.at);
+      const own = linesFrom(view, token).filter((line) => line.weight >= .003 || line.leak);
       shares.replaceChildren(...own.map((line) => drawLine(line, at, as)), ...drawShares(view, token, at));
     }
 
