@@ -205,9 +205,7 @@ Test(player, bad_input_is_named)
     expect_error(grd_view_backward("a.html", grd_scalar(1), NULL), GRD_ERROR_GRAPH,
                  "view_backward: the root [] does not require grad");
     expect_error(grd_view_backward("a.html", y, NULL), GRD_ERROR_SHAPE,
-                 "has 2 elements, not one: pass its gradient, or sum it");
-    cr_assert_eq(strncmp(grd_error_message(), "view_backward: the root [2], made by square", 43),
-                 0);
+                 "view_backward: the root [2], made by square at ");
     expect_error(grd_view_backward("a.html", grd_sum(y), &(grd_graph_options){ .collapse = -2 }),
                  GRD_ERROR_ARGUMENT, "collapse is -2");
     grd_tensor *loss = grd_sum(y);
