@@ -16,7 +16,7 @@ static const toy toys[] = {
     { "reverse", "reverse", SHAPE(1, 1, 32), .steps = 1000, .every = 25, .quick = true },
     { "sort", "sort", SHAPE(2, 2, 32), .steps = 2000, .every = 25, .lift = 2 },
     { "add", "add", SHAPE(2, 4, 64), .steps = 6000, .every = 100, .lift = 2 },
-    { "recall", "recall", SHAPE(2, 1, 64), .steps = 4000, .every = 50 },
+    { "recall", "recall", SHAPE(2, 1, 64), .steps = 4000, .every = 50, .deviation = 0.3, .attention_only = true, .quick = true },
     { "induction", "induction", SHAPE(2, 1, 64), .steps = 2000, .every = 25,
       .attention_only = true, .quick = true },
     { "induction-1-layer", "induction", SHAPE(1, 1, 64), .steps = 600, .every = 200,

@@ -9,7 +9,7 @@ import time
 
 from common import PROGRAM, Case, gradus, tap
 
-QUICK = ["copy", "reverse", "induction", "induction-1-layer"]
+QUICK = ["copy", "reverse", "recall", "induction", "induction-1-layer"]
 
 
 class Tasks(Case):
@@ -44,7 +44,7 @@ class Tasks(Case):
         self.assertEqual([gate["gate"] for gate in row["gates"]], ["accuracy", "lift", "zero", "mean"])
         self.assertTrue(all(gate["passed"] for gate in row["gates"]) and row["passed"])
         # In two layers the second reads what the first prepared.
-        if row["name"] == "induction":
+        if row["name"] in ("recall", "induction"):
             self.assertEqual((head["layer"], row["patterns"][1]["layer"]), (1, 0))
             self.assertGreater(row["patterns"][1]["lift"], 2)
 
