@@ -27,6 +27,8 @@ def first_cells(task):
 def pattern_cells(task, pattern):
     place = pattern["layer"], pattern["head"]
     head = next(head for head in task["heads"] if (head["layer"], head["head"]) == place)
+    if task["without"]["all_heads"]:
+        head = task["without"]
     return [pattern["pattern"], f"{place[0]}.{place[1]}", f"{pattern['score']:.2f}", f"{pattern['uniform']:.2f}",
             f"{pattern['lift']:.1f}", f"{head['zero']:.2f}, {head['mean']:.2f}"]
 

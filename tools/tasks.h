@@ -17,6 +17,7 @@ typedef struct toy {
     bool attention_only;  /* no feed-forward part */
     bool quick;           /* seconds on any machine */
     bool must_fail;       /* to show what the others need: it has too few layers */
+    bool together;        /* its heads do each other's work: they are taken away together */
 } toy;
 
 enum { MOST_TOY_HEADS = 16, MOST_TOY_PATTERNS = 2 };
@@ -35,6 +36,7 @@ typedef struct toy_result {
     const char *patterns[MOST_TOY_PATTERNS]; /* the first is the one that answers are read by */
     int best[MOST_TOY_PATTERNS];             /* the head that has most of its weight there */
     toy_head heads[MOST_TOY_HEADS];
+    double zero, mean; /* of the loss, without the first pattern's best head, or without them all */
 } toy_result;
 
 enum { TOY_TARGET_PERCENT = 99, TOY_LIFT = 5, TOY_NATS = 1 };

@@ -174,6 +174,43 @@ static bool ablate(const toy *t, grd_module *model, grd_batch batch, toy_result 
     return all.heads;
 }
 
+static grd_tensor *zeros(const grd_heads *heads, void *unused)
+{
+    (void)unused;
+    return grd_zeros_like(heads->output);
+}
+
+static grd_tensor *means(const grd_heads *heads, void *unused)
+{
+    (void)unused;
+    const grd_tensor *mean = grd_mean_dims(heads->output, GRD_DIMS(0, 2), GRD_KEEP_DIMS);
+    return grd_expand(mean, grd_tensor_shape(heads->output));
+}
+
+/* The loss with something in the place of all heads; NULL: with the heads. */
+static double loss_with(grd_module *model, grd_batch batch, grd_heads_hook hook)
+{
+    grd_scope *scope = grd_scope_begin();
+    grd_on_heads(scope, hook, NULL);
+    const double loss = grd_item(loss_of(model, &batch));
+    grd_scope_end(scope);
+    return loss;
+}
+
+/* What the answers cost without the heads that should give them. */
+static void take_away(const toy *t, grd_module *model, grd_batch batch, toy_result *r)
+{
+    const grd_head_effect *best = &r->heads[r->best[0]].effect;
+    r->zero = best->zero;
+    r->mean = best->mean;
+    if (!t->together)
+        return;
+    grd_module_eval(model);
+    const double loss = loss_with(model, batch, NULL);
+    r->zero = loss_with(model, batch, zeros) - loss;
+    r->mean = loss_with(model, batch, means) - loss;
+}
+
 static bool measure(const toy *t, const stepper *s, toy_result *r)
 {
     const grd_data *data = unseen(s, MEASURED, 2), *fresh = unseen(s, BATCH, 1);
@@ -183,6 +220,8 @@ static bool measure(const toy *t, const stepper *s, toy_result *r)
     grd_scope *scope = grd_scope_begin_no_grad();
     const grd_batch batch = grd_batch_at(data, 0);
     const bool done = ablate(t, model, batch, r) && score(t, data, model, batch, r);
+    if (done)
+        take_away(t, model, batch, r);
     return grd_scope_end(scope) == GRD_OK && done && !caught_signal();
 }
 
