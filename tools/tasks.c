@@ -22,7 +22,7 @@ static const toy toys[] = {
     { "induction-1-layer", "induction", SHAPE(1, 1, 64), .steps = 600, .every = 200,
       .attention_only = true, .quick = true, .must_fail = true },
     { "dyck", "dyck", SHAPE(2, 2, 32), .steps = 6000, .every = 100, .lift = 2, .attention_only = true },
-    { "histogram", "histogram", SHAPE(1, 1, 64), .steps = 10000, .every = 100, .lift = 2, .deviation = 1 },
+    { "histogram", "histogram", SHAPE(1, 1, 64), .steps = 15000, .every = 100, .lift = 2, .deviation = 1 },
     { "modadd", "modadd", SHAPE(1, 4, 128), .steps = 20000, .every = 200, .weight_decay = 1, .lift = 1.25,
       .together = true },
 };

@@ -94,7 +94,7 @@ static bool train(const toy *t, stepper *s, toy_result *result)
         const bool due = s->step % t->every == 0 || s->step == s->o->steps;
         if (due && result->steps < 0 && try_unseen(s, &p, &going)) {
             result->steps = s->step;
-            last = settle(s);
+            p.total = last = settle(s);
         }
     }
     progress_end(&p);
