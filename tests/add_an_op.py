@@ -8,7 +8,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^   `([^`]+)`, after `([^`]+)`:\n   ```c\n(.*?)^   ```$", re.M | re.S)
-FOLDERS = ["autograd", "bench", "examples", "include", "nn", "tensor", "tests", "tools", "view"]
+FOLDERS = ["autograd", "bench", "docs", "examples", "include", "nn", "teach", "tensor", "tests", "tools", "view"]
 
 
 def insert(tree, path, line, block):

@@ -61,8 +61,10 @@ static void touch(const pen *p, int64_t x, int64_t y, double cover)
 static void draw_line(const pen *p, point a, point b)
 {
     const double reach = p->radius + 1;
-    for (int64_t y = (int64_t)floor(fmin(a.y, b.y) - reach); y <= fmax(a.y, b.y) + reach; y++)
-        for (int64_t x = (int64_t)floor(fmin(a.x, b.x) - reach); x <= fmax(a.x, b.x) + reach; x++)
+    for (int64_t y = (int64_t)floor(fmin(a.y, b.y) - reach); (double)y <= fmax(a.y, b.y) + reach;
+         y++)
+        for (int64_t x = (int64_t)floor(fmin(a.x, b.x) - reach);
+             (double)x <= fmax(a.x, b.x) + reach; x++)
             touch(p, x, y,
                   p->radius + 0.5 - distance_to((point){ (double)x + 0.5, (double)y + 0.5 }, a, b));
 }

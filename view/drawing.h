@@ -50,7 +50,7 @@ int64_t grdi_tick_step(int64_t cell, int64_t room);
 typedef struct grdi_lettering {
     const char *text; /* plain UTF-8 */
     double x, y;      /* of its base line's start, middle or end */
-    enum { GRDI_START, GRDI_MIDDLE, GRDI_END } anchor;
+    enum grdi_anchor { GRDI_START, GRDI_MIDDLE, GRDI_END } anchor;
     int size;
     bool turned; /* reads upwards */
     bool bold;

@@ -251,8 +251,8 @@ static void draw_legend(const grdi_picture *p, const grdi_canvas *c)
     for (int i = 0; i < 3; i++)
         if (i != 1 || p->options->two_sided) {
             snprintf(text, sizeof text, "%.4g", ends[i]);
-            put(c, (grdi_lettering){ text, MARGIN + i * (double)BAR / 2, top + 24, i, TEXT, false,
-                                     false, GRDI_QUIET });
+            put(c, (grdi_lettering){ text, MARGIN + i * (double)BAR / 2, top + 24,
+                                     (enum grdi_anchor)i, TEXT, false, false, GRDI_QUIET });
         }
     double y = top + 24 + LINE;
     if (p->masked) {

@@ -4,7 +4,7 @@
 
 static void fill(void *to, double x, double y, double width, double height, enum grdi_colour colour)
 {
-    grdi_bitmap_fill(to, x, y, width, height, colour);
+    grdi_bitmap_fill(to, x, y, width, height, (int)colour);
 }
 
 static void letter(void *to, const grdi_lettering *text)
@@ -33,7 +33,7 @@ static void cells(void *to, const grdi_picture *p, int64_t matrix, double x, dou
         for (int64_t j = 0; j < p->columns; j++) {
             const enum grdi_colour colour = p->colours[first + i * p->columns + j];
             const double left = x + (double)(j * p->cell), top = y + (double)(i * p->cell);
-            grdi_bitmap_fill(to, left, top, (double)size, (double)size, colour);
+            grdi_bitmap_fill(to, left, top, (double)size, (double)size, (int)colour);
             if (p->cell >= GRDI_MARKED)
                 mark(to, colour, left, top, (double)size);
         }

@@ -310,7 +310,7 @@ class Attention(Case):
         self.assertEqual(self.count("main img"), 0)
         shown = self.page.evaluate("Page.data.texts[0][0]")
         self.assertEqual(shown[3], "\\u{1b}[2J")
-        self.assertEqual(shown[4], "\\u{202e}abc")
+        self.assertEqual(shown[4], "\\u{202e}xyz")
         self.assertEqual(shown[6:8], ["��", "�"])
         self.assertIn(shown[0], self.text(".pair"))
         body = self.page.evaluate("document.body.textContent")

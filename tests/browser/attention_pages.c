@@ -28,8 +28,7 @@ static const char *const hostile[] = {
     "<!--",
     "<img src=x onerror=alert(1)>",
     "\x1b[2J",
-    "\xe2\x80\xae"
-    "abc",
+    "\xe2\x80\xaexyz",
     "\xe2\x81\xa6x",
     "\xff\xfe",
     "\xc3",

@@ -92,7 +92,7 @@ Test(head_scores, weights_that_are_uniform_lift_nothing)
     const grd_head_scores s = score(weights, &options);
     for (int p = 0; p < GRD_NUM_PATTERNS; p++) {
         cr_assert_gt(s.patterns[p].queries, 2);
-        cr_assert_float_eq(s.patterns[p].lift, 1, 1e-12, "%s", grd_pattern_name(p));
+        cr_assert_float_eq(s.patterns[p].lift, 1, 1e-12, "%s", grd_pattern_name((grd_pattern)p));
     }
     cr_assert_float_eq(s.entropy, 1, 1e-12);
     cr_assert_lt(s.row_error, 1e-12);
@@ -307,9 +307,11 @@ Test(head_scores, are_the_formulas_of_any_weights)
         cr_assert_float_eq(s[h].entropy, reference_entropy(&in, h), 1e-12);
         for (int p = 0; p < GRD_NUM_PATTERNS; p++) {
             double score, uniform;
-            reference(&in, p, h, &score, &uniform);
-            cr_assert_float_eq(s[h].patterns[p].score, score, 1e-12, "%s", grd_pattern_name(p));
-            cr_assert_float_eq(s[h].patterns[p].uniform, uniform, 1e-12, "%s", grd_pattern_name(p));
+            reference(&in, (grd_pattern)p, h, &score, &uniform);
+            cr_assert_float_eq(s[h].patterns[p].score, score, 1e-12, "%s",
+                               grd_pattern_name((grd_pattern)p));
+            cr_assert_float_eq(s[h].patterns[p].uniform, uniform, 1e-12, "%s",
+                               grd_pattern_name((grd_pattern)p));
         }
     }
     cr_assert_float_neq(s[0].entropy, s[1].entropy, 1e-6, "heads are told apart");
@@ -331,7 +333,7 @@ Test(head_scores, names)
 {
     cr_assert_str_eq(grd_pattern_name(GRD_PATTERN_ANTI_DIAGONAL), "anti-diagonal");
     for (int p = 0; p < GRD_NUM_PATTERNS; p++)
-        cr_assert_not_null(grd_pattern_name(p));
+        cr_assert_not_null(grd_pattern_name((grd_pattern)p));
     cr_assert_null(grd_pattern_name((grd_pattern)GRD_NUM_PATTERNS));
     cr_assert_null(grd_pattern_name((grd_pattern)-1));
 }

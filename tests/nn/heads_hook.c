@@ -93,7 +93,7 @@ static const kind kinds[] = {
     { "sequence first", { .layout = GRD_SEQUENCE_FIRST }, true, T, { .softcap = 2 } },
     { "sequence first, apart", { .layout = GRD_SEQUENCE_FIRST }, false, 3, { .softcap = 0 } },
     { "unbatched", { .layout = GRD_UNBATCHED }, true, T, { .mask = { .causal = true } } },
-    { "scaled", { 0 }, true, T, { .scale = { true, 0.1 } } },
+    { "scaled", { 0 }, true, T, { .scale = GRD_SET(0.1) } },
     { "appended", { .add_bias_kv = true, .add_zero_attn = true }, true, T, { .softcap = 0 } },
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };

@@ -51,9 +51,9 @@ static row row_of(const grd_data *data, int64_t pattern, int64_t number)
     for (int t = 0; t < r.context; t++) {
         r.in[t] = symbol(data, grd_item_at(inputs, GRD_DIMS(0, t)));
         r.out[t] = symbol(data, grd_item_at(batch.targets, GRD_DIMS(number, t)));
-        r.queries[t] = grd_item_at(p.queries, GRD_DIMS(0, t));
+        r.queries[t] = grd_item_at(p.queries, GRD_DIMS(0, t)) != 0;
         for (int j = 0; j < r.context; j++)
-            r.keys[t][j] = grd_item_at(p.keys, GRD_DIMS(0, 0, t, j));
+            r.keys[t][j] = grd_item_at(p.keys, GRD_DIMS(0, 0, t, j)) != 0;
     }
     return r;
 }
