@@ -356,6 +356,18 @@ static grd_status backward(void *context, int64_t first, int64_t last)
     return status;
 }
 
+static call backward_call(grd_device *device, const grdi_flash *how,
+                          const grdi_flash_gradient *gradient, const grdi_array *query,
+                          const grdi_array *key, const grdi_array *value)
+{
+    return (call){ .how = how,
+                   .query = query,
+                   .key = key,
+                   .value = value,
+                   .gradient = gradient,
+                   .loops = grdi_loops_of(device) };
+}
+
 grd_status grdi_cpu_flash_attention_backward(grd_device *device, const grdi_flash *how,
                                              const grdi_flash_gradient *gradient,
                                              const grdi_array *query, const grdi_array *key,
@@ -363,12 +375,7 @@ grd_status grdi_cpu_flash_attention_backward(grd_device *device, const grdi_flas
 {
     if (!computes(query))
         return GRD_ERROR_UNSUPPORTED;
-    call c = { .how = how,
-               .query = query,
-               .key = key,
-               .value = value,
-               .gradient = gradient,
-               .loops = grdi_loops_of(device) };
+    call c = backward_call(device, how, gradient, query, key, value);
     const int64_t heads = grdi_positions(key, 2);
     if (heads == 0)
         return GRD_OK;
@@ -431,12 +438,7 @@ grd_status grdi_cpu_flash_attention_additive(grd_device *device, const grdi_flas
         return GRD_ERROR_UNSUPPORTED;
     if (grdi_is_empty(x) || grdi_is_empty(gradient->logsumexp))
         return GRD_OK;
-    call c = { .how = how,
-               .query = query,
-               .key = key,
-               .value = value,
-               .gradient = gradient,
-               .loops = grdi_loops_of(device) };
+    call c = backward_call(device, how, gradient, query, key, value);
     const int64_t items = distinct(x, 0) * distinct(x, 1) * query_items(x);
     const int64_t pairs = grdi_positions(query, 2) * query->dim[2].size;
     return with_marks(&c, additive, items, cost(&c, pairs / items, 2));

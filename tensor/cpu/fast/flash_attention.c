@@ -517,32 +517,31 @@ static void add_queries(const grdi_head *h, const grdi_head_gradient *g, int64_t
         }
 }
 
-static size_t side_bytes(const grdi_head *h)
-{
-    return (size_t)((h->size + 2 * h->value_size) * BACK_QUERIES) * sizeof(float);
-}
+/* What a walk over blocks of queries does with each. */
+typedef void query_work(const grdi_head *h, const grdi_head_gradient *g, int64_t query,
+                        int64_t queries, query_side *side);
 
-static bool open_side(query_side *side, const grdi_head *h)
+static bool each_block(const grdi_head *h, const grdi_head_gradient *g, int64_t first, int64_t last,
+                       query_work *work)
 {
-    side->query = grdi_allocate(side_bytes(h));
-    if (!side->query)
+    query_side side;
+    const size_t bytes = (size_t)((h->size + 2 * h->value_size) * BACK_QUERIES) * sizeof(float);
+    side.query = grdi_allocate(bytes);
+    if (!side.query)
         return false;
-    side->doutput = side->query + h->size * BACK_QUERIES;
-    side->output = side->doutput + h->value_size * BACK_QUERIES;
+    side.doutput = side.query + h->size * BACK_QUERIES;
+    side.output = side.doutput + h->value_size * BACK_QUERIES;
+    for (int64_t query = first; query < last; query += BACK_QUERIES) {
+        const int64_t left = last - query;
+        work(h, g, query, left < BACK_QUERIES ? left : BACK_QUERIES, &side);
+    }
+    grdi_free(side.query, bytes);
     return true;
 }
 
 bool GRDI_LOOP(flash_attention_backward_f32)(const grdi_head *h, const grdi_head_gradient *g)
 {
-    query_side side;
-    if (!open_side(&side, h))
-        return false;
-    for (int64_t query = 0; query < h->queries; query += BACK_QUERIES) {
-        const int64_t left = h->queries - query;
-        add_queries(h, g, query, left < BACK_QUERIES ? left : BACK_QUERIES, &side);
-    }
-    grdi_free(side.query, side_bytes(h));
-    return true;
+    return each_block(h, g, 0, h->queries, add_queries);
 }
 
 static double strided_sum(int64_t n, const float *x, int64_t step)
@@ -591,13 +590,5 @@ static void add_to_additive(const grdi_head *h, const grdi_head_gradient *g, int
 bool GRDI_LOOP(flash_attention_additive_f32)(const grdi_head *h, const grdi_head_gradient *g,
                                              int64_t first, int64_t last)
 {
-    query_side side;
-    if (!open_side(&side, h))
-        return false;
-    for (int64_t query = first; query < last; query += BACK_QUERIES) {
-        const int64_t left = last - query;
-        add_to_additive(h, g, query, left < BACK_QUERIES ? left : BACK_QUERIES, &side);
-    }
-    grdi_free(side.query, side_bytes(h));
-    return true;
+    return each_block(h, g, first, last, add_to_additive);
 }
