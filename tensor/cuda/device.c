@@ -113,6 +113,8 @@ static const grdi_kernels kernels = {
     .sqrt = grdi_cuda_sqrt,
     .square = grdi_cuda_square,
     .sub = grdi_cuda_sub,
+    .sum = grdi_cuda_sum,
+    .var = grdi_cuda_var,
 };
 
 static grdi_cuda *make(const grdi_driver *driver, int n)
