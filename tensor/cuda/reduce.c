@@ -1,19 +1,13 @@
 #include "tensor/cuda/reduce.h"
-#include "tensor/cuda/launch.h"
+#include "tensor/cuda/teams.h"
 #include "tensor/tensor.h"
 
 enum {
-    WARP = 32,
     BAND = 32,         /* columns that a block does, as in reduce.cuh */
     FEW = 1024,        /* blocks that are too few to keep a GPU busy */
     LEAST_ROW = 4096,  /* elements of a row that are not shared out any further, */
     LEAST_COLUMN = 128 /* and of a column */
 };
-
-int grdi_cuda_team(int64_t n)
-{
-    return n <= 1024 ? WARP : GRDI_CUDA_THREADS;
-}
 
 static int64_t ceiling(int64_t a, int64_t b)
 {
@@ -58,12 +52,6 @@ static grdi_cuda_reduction describe(const grdi_cuda_reducer *reducer, const grdi
     return how;
 }
 
-static unsigned blocks_for(grd_device *device, int64_t items)
-{
-    const int64_t most = (int64_t)grdi_cuda_of(device)->multiprocessors * 16;
-    return (unsigned)(items < most ? items : most);
-}
-
 static grd_status launch(grd_device *device, const grdi_cuda_reducer *reducer, const grdi_array *y,
                          const grdi_array *x, grdi_cuda_reduction *how)
 {
@@ -73,10 +61,10 @@ static grd_status launch(grd_device *device, const grdi_cuda_reducer *reducer, c
         const int64_t each = x->dim[x->rank - how->reduced - 1].size;
         blocks = how->results / each * ceiling(each, BAND) * how->parts;
     }
-    return grdi_cuda_launch(device, reducer->image, columns ? reducer->columns : reducer->rows,
-                            x->dtype,
-                            (grdi_cuda_size){ blocks_for(device, blocks), GRDI_CUDA_THREADS, 0 },
-                            (void *[]){ (void *)y, (void *)x, how });
+    return grdi_cuda_launch(
+        device, reducer->image, columns ? reducer->columns : reducer->rows, x->dtype,
+        (grdi_cuda_size){ grdi_cuda_blocks_for(device, blocks), GRDI_CUDA_THREADS, 0 },
+        (void *[]){ (void *)y, (void *)x, how });
 }
 
 /* Results of their parts, which are positions in x. */

@@ -39,9 +39,6 @@ typedef struct grdi_cuda_reducer {
 grd_status grdi_cuda_reduce(grd_device *device, const grdi_cuda_reducer *reducer,
                             const grdi_array *y, const grdi_array *x, int reduced);
 
-/* Threads for a row of n elements: a warp, or a block. */
-int grdi_cuda_team(int64_t n);
-
 #ifdef __cplusplus
 }
 #endif
