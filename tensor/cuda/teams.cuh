@@ -126,6 +126,9 @@ __device__ inline void each(const team &t, int64_t n, F f, const row<X> &...x)
     constexpr int N = pack_size<X...>::of;
     const int64_t first = first_pack<N>(n, x...), packs = (n - first) / N;
 #pragma unroll 1
+    for (int64_t i = t.rank; i < first; i += t.size)
+        f(i, number(x.at[i * x.stride])...);
+#pragma unroll 1
     for (int64_t p = t.rank; p < packs; p += t.size) {
         const int64_t i = first + p * N;
         [&](const pack<X, N> &...from) {
@@ -135,10 +138,8 @@ __device__ inline void each(const team &t, int64_t n, F f, const row<X> &...x)
         }(pack_at<N>(x, i)...);
     }
 #pragma unroll 1
-    for (int64_t k = t.rank; k < n - packs * N; k += t.size) {
-        const int64_t i = k < first ? k : k + packs * N;
+    for (int64_t i = first + packs * N + t.rank; i < n; i += t.size)
         f(i, number(x.at[i * x.stride])...);
-    }
 }
 
 /* y[i] = f(i, values...). A thread reads its elements before it writes them: y may be one of x. */

@@ -135,3 +135,47 @@ Test(cuda_reduce, infinities_and_nan_pass_through)
     RUN_SIDES(var, on(y), on(x), 1, 1);
     expect_same(y, 3e-6, "var");
 }
+
+static void compare_extremes(sided *x, const layout *l, grd_dtype dtype)
+{
+    sided *y = make_result(l, dtype), *position = make_result(l, GRD_I64);
+    RUN_SIDES(max, on(y), on(x), l->reduced);
+    expect_same(y, 0, "max");
+    RUN_SIDES(argmax, on(position), on(x), l->reduced);
+    expect_same(position, 0, "argmax");
+    RUN_SIDES(min, on(y), on(x), l->reduced);
+    expect_same(y, 0, "min");
+    end_sides();
+}
+
+/* With many equals, of which the first is to be taken. */
+static sided *make_coarse(const layout *l, grd_dtype dtype)
+{
+    sided *x = make(l, dtype), *whole = make(l, GRD_I64);
+    for (int64_t i = 0; i < x->extent && dtype != GRD_BOOL; i++)
+        set_here(x, i - l->skip, (double)(((int64_t *)whole->on[CPU].data)[i - l->skip] % 4));
+    if (x->extent)
+        set_sided(x, 0, dtype != GRD_BOOL);
+    return x;
+}
+
+Test(cuda_reduce, extremes)
+{
+    for (int d = 0; d < 6; d++)
+        for (int i = 0; i < LAYOUTS; i++) {
+            compare_extremes(make(&layouts[i], all[d]), &layouts[i], all[d]);
+            compare_extremes(make_coarse(&layouts[i], all[d]), &layouts[i], all[d]);
+        }
+}
+
+Test(cuda_reduce, nan_is_larger_and_smaller_than_all_others)
+{
+    for (int i = 0; i < LAYOUTS; i++) {
+        sided *x = make(&layouts[i], GRD_F32);
+        for (int64_t k = 0; k < x->extent; k += 1 + k % 97)
+            set_here(x, k - layouts[i].skip, k % 3 ? NAN : k % 2 ? INFINITY : -INFINITY);
+        if (x->extent)
+            set_sided(x, 0, 0);
+        compare_extremes(x, &layouts[i], GRD_F32);
+    }
+}

@@ -95,6 +95,11 @@ sided *make_contiguous(grd_dtype dtype, int rank, const int64_t size[])
     return make_sided(dtype, rank, dim, 0);
 }
 
+void set_here(sided *x, int64_t offset, double value)
+{
+    store(&x->on[CPU], offset, value);
+}
+
 void set_sided(sided *x, int64_t offset, double value)
 {
     store(&x->on[CPU], offset, value);

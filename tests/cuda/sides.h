@@ -21,8 +21,10 @@ grd_device *side(int which);
 sided *make_sided(grd_dtype dtype, int rank, const grdi_dim dim[], int64_t skip);
 sided *make_contiguous(grd_dtype dtype, int rank, const int64_t size[]);
 
-/* Sets an element, by its offset from the first, on both sides. */
+/* Sets an element, by its offset from the first, on both sides; or here alone, for the next
+ * set_sided to send. */
 void set_sided(sided *x, int64_t offset, double value);
+void set_here(sided *x, int64_t offset, double value);
 
 /* Fails unless both sides hold the same, all memory between the elements included, but for a
  * difference of `allowed` of 1 or of what is larger. */
