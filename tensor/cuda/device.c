@@ -82,6 +82,24 @@ static grd_status start_stages(grdi_cuda *cuda)
     return status;
 }
 
+/* Gives back what a start that failed had got so far. */
+static void stop(grdi_cuda *cuda)
+{
+    const grdi_driver *d = cuda->driver;
+    for (int i = 0; i < GRDI_CUDA_STAGES; i++) {
+        if (cuda->stage[i].copied)
+            d->cuEventDestroy_v2(cuda->stage[i].copied);
+        if (cuda->stage[i].memory)
+            d->cuMemFreeHost(cuda->stage[i].memory);
+    }
+    if (cuda->stream)
+        d->cuStreamDestroy_v2(cuda->stream);
+    if (cuda->context)
+        d->cuDevicePrimaryCtxRelease_v2(cuda->handle);
+    pthread_mutex_destroy(&cuda->lock);
+    free(cuda);
+}
+
 static grd_status start(grdi_cuda *cuda)
 {
     grd_status status = describe(cuda);
@@ -155,7 +173,7 @@ static grdi_cuda *make(const grdi_driver *driver, int n)
     if (start(cuda) == GRD_OK)
         return cuda;
     grdi_fail(GRD_ERROR_MEMORY, "cuda", "%s has no memory left for a context", cuda->name);
-    free(cuda);
+    stop(cuda);
     return NULL;
 }
 
@@ -166,10 +184,11 @@ bool grd_cuda_available(void)
 }
 
 /* Made when first asked for, and kept: tensors point at their device. */
+static grdi_cuda *made[MOST_DEVICES];
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
 grd_device *grd_cuda(int n)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static grdi_cuda *made[MOST_DEVICES];
     const char *why;
     const grdi_driver *driver = grdi_cuda_driver(&why);
     if (grdi_latched())
@@ -178,11 +197,21 @@ grd_device *grd_cuda(int n)
         return grdi_fail(GRD_ERROR_DEVICE, "cuda", "GPU %d is out of reach: %s", n, why);
     const int count = driver->devices < MOST_DEVICES ? driver->devices : MOST_DEVICES;
     if (n < 0 || n >= count)
-        return grdi_fail(GRD_ERROR_DEVICE, "cuda", "there is no GPU %d: there are %d, from 0 on", n,
-                         count);
-    pthread_mutex_lock(&lock);
+        return grdi_fail(GRD_ERROR_DEVICE, "cuda", "there is no GPU %d: there %s %d, from 0 on", n,
+                         count == 1 ? "is" : "are", count);
+    pthread_mutex_lock(&making);
     if (!made[n])
         made[n] = make(driver, n);
-    pthread_mutex_unlock(&lock);
-    return made[n] ? &made[n]->device : NULL;
+    grdi_cuda *cuda = made[n];
+    pthread_mutex_unlock(&making);
+    return cuda ? &cuda->device : NULL;
+}
+
+void grdi_cuda_trim(void)
+{
+    pthread_mutex_lock(&making);
+    for (int n = 0; n < MOST_DEVICES; n++)
+        if (made[n])
+            grdi_cuda_give_back(made[n]);
+    pthread_mutex_unlock(&making);
 }
