@@ -26,6 +26,11 @@ __device__ inline int64_t offset_of(const grdi_array &x, int64_t i)
     return offset;
 }
 
+/* An element as it is stored, which put and number leave as it is. */
+template <class T> struct stored {
+    T value;
+};
+
 /* As many elements as one instruction moves. */
 template <class T, int N> struct alignas(sizeof(T) * N) pack {
     T at[N];
