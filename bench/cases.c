@@ -1,5 +1,7 @@
 /* What bench/compare.py measures, on demand: reads lines "NAME THREADS SAMPLES" and answers each
  * with the samples' microseconds on one line. The names are those of the README in bench/. */
+#include "bench/op_cases.h"
+
 #include <gradus/gradus.h>
 #include <math.h>
 #include <stdio.h>
@@ -23,6 +25,7 @@ typedef struct bench {
     grd_optimizer *optimizer;
     grd_tensor *q, *k, *v, *dy; /* or inputs and targets */
     int64_t inner;              /* runs in a sample */
+    op_case *op;
 } bench;
 
 /* ---- 100 chained additions of one element, forward and backward: the time of one ---- */
@@ -145,6 +148,18 @@ static void prepare_character(bench *b)
                                              .norm_first = true });
 }
 
+/* ---- One op ---- */
+
+static double sample_op(bench *b)
+{
+    return op_case_sample(b->op);
+}
+
+static void prepare_op(bench *b)
+{
+    b->op = op_case_create(b->name);
+}
+
 /* ---- By name ---- */
 
 static const struct {
@@ -157,8 +172,9 @@ static const struct {
     { "attention.backward", prepare_attention, sample_backward },
     { "step.toy", prepare_toy, sample_step },
     { "step.character", prepare_character, sample_step },
+    { "op", prepare_op, sample_op },
 };
-enum { KINDS = sizeof kinds / sizeof kinds[0], MOST = 64 };
+enum { KINDS = sizeof kinds / sizeof kinds[0], MOST = 512 };
 
 static bool prepare(bench *b, const char *name)
 {
