@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { MOST_THREADS = 256, SAMPLES = 15, CLOCK_STEPS = 4000000, CHAIN = 16, ROUNDS = 200000 };
 
@@ -146,16 +145,24 @@ static struct {
     float *block;
 } memory;
 
-static long cache_size(int name, long otherwise)
+/* As Linux says, since in a virtual machine sysconf may tell the host's. */
+static long cache_size(int level, long otherwise)
 {
-    const long bytes = sysconf(name);
-    return bytes > 0 ? bytes : otherwise;
+    char path[64];
+    long kilobytes = 0;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", level);
+    FILE *file = fopen(path, "r");
+    if (file && fscanf(file, "%ldK", &kilobytes) != 1)
+        kilobytes = 0;
+    if (file)
+        fclose(file);
+    return kilobytes > 0 ? kilobytes * 1024 : otherwise;
 }
 
 static void find_caches(void)
 {
-    memory.l2 = cache_size(_SC_LEVEL2_CACHE_SIZE, 256 * 1024);
-    memory.l3 = cache_size(_SC_LEVEL3_CACHE_SIZE, 8 * 1024 * 1024);
+    memory.l2 = cache_size(2, 256 * 1024);
+    memory.l3 = cache_size(3, 8 * 1024 * 1024);
 }
 
 /* Of each thread: less than there is, since others want some, and of L3 perhaps other machines. */
