@@ -1,6 +1,11 @@
 /* Single things: overhead.add, one of 100 chained additions of one element, forward and backward;
- * linear.M.N.K, x (M, K) times a weight (N, K), plus a bias; adamw.N, a step over N values. */
+ * linear.M.N.K, x (M, K) times a weight (N, K), plus a bias; adamw.N, a step over N values; the ops
+ * of op_cases.h. */
 #include "bench/cases.h"
+#include "bench/op_cases.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 static double sample_add(bench *b)
 {
@@ -70,9 +75,24 @@ static void prepare_adamw(bench *b)
     b->dy = grd_randn(rng, GRD_SHAPE(rows, columns));
 }
 
+static double sample_op(bench *b)
+{
+    return op_case_sample(b->op);
+}
+
+static void prepare_op(bench *b)
+{
+    b->op = op_case_create(b->name);
+    if (!b->op) {
+        fprintf(stderr, "no op is called %s\n", b->name);
+        exit(EXIT_FAILURE);
+    }
+}
+
 const bench_kind bench_small_kinds[] = {
     { "overhead.add", prepare_add, sample_add },
     { "linear", prepare_linear, sample_linear },
     { "adamw", prepare_adamw, sample_adamw },
+    { "op", prepare_op, sample_op },
     { NULL, NULL, NULL },
 };

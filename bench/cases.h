@@ -15,6 +15,7 @@ typedef struct bench {
     grd_module *model;
     grd_optimizer *optimizer;
     grd_tensor *q, *k, *v, *dy; /* or inputs and targets */
+    struct op_case *op;
 } bench;
 
 /* Those whose name starts so: what follows are sizes. `prepare` gets them in b->size. */

@@ -19,6 +19,8 @@ import subprocess
 import sys
 import time
 
+import torch_ops
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHAPES = [(8, 8, 128, 64), (4, 8, 512, 64), (1, 4, 256, 32)]
 NAMES = (["overhead.add", "step.toy"]
@@ -62,6 +64,8 @@ class Torch:
 
     def make(self, name):
         kind, *sizes = name.split(".")
+        if kind == "op":
+            return torch_ops.make(self.torch, name)
         if name == "overhead.add":
             return self.add()
         if kind == "attention":
@@ -187,7 +191,8 @@ def main():
             print(f"warning: {variable}={os.environ[variable]} may slow OpenBLAS down; unset it to compare")
     print(f"{'name':36} {'threads':>7} {'gradus us':>11} {'rival us':>11} {'ratio':>6}")
     rows = []
-    for name in fnmatch.filter(NAMES, options.only):
+    ops = torch_ops.NAMES if options.only.startswith("op.") else []  # hundreds: only when asked for
+    for name in fnmatch.filter(NAMES + ops, options.only):
         for threads in options.threads:
             medians = measure(name, threads, sides)
             ours, theirs = medians[0], medians[1] if len(medians) > 1 else None
