@@ -11,6 +11,6 @@ grd_status grdi_cuda_attention_mask(grd_device *device, const grdi_array *y, con
     int64_t rows = count / length;
     return grdi_cuda_launch(device, &grdi_cuda_image_attention_mask, "attention_mask",
                             mask->additive.data ? mask->additive.dtype : GRD_F32,
-                            grdi_cuda_size_for_rows(device, rows, length, 4, 256),
+                            grdi_cuda_block_a_row(device, rows, length, 4, 256),
                             (void *[]){ &rows, (void *)y, (void *)mask });
 }

@@ -15,6 +15,6 @@ grd_status grdi_cuda_cumsum(grd_device *device, const grdi_array *y, const grdi_
         return GRD_OK;
     int64_t rows = count / length;
     return grdi_cuda_launch(device, &grdi_cuda_image_cumsum, from[x->dtype], y->dtype,
-                            grdi_cuda_size_for_rows(device, rows, length, 4, 512),
+                            grdi_cuda_block_a_row(device, rows, length, 4, 512),
                             (void *[]){ &rows, (void *)y, (void *)x, &reverse });
 }

@@ -23,8 +23,8 @@ grd_status grdi_cuda_map_2(grd_device *device, const grdi_cuda_image *image, con
                          (void *[]){ NULL, (void *)y, (void *)a, (void *)b });
 }
 
-grdi_cuda_size grdi_cuda_size_for_rows(grd_device *device, int64_t rows, int64_t length,
-                                       int64_t each, unsigned most)
+grdi_cuda_size grdi_cuda_block_a_row(grd_device *device, int64_t rows, int64_t length, int64_t each,
+                                     unsigned most)
 {
     unsigned threads = 32;
     while (threads < most && threads * each < length)

@@ -19,7 +19,7 @@ grd_status grdi_cuda_map_2(grd_device *device, const grdi_cuda_image *image, con
 
 /* A block for each row at a time: warps enough for a row of this length when a thread takes `each`
  * elements, and no more threads than `most`. */
-grdi_cuda_size grdi_cuda_size_for_rows(grd_device *device, int64_t rows, int64_t length,
-                                       int64_t each, unsigned most);
+grdi_cuda_size grdi_cuda_block_a_row(grd_device *device, int64_t rows, int64_t length, int64_t each,
+                                     unsigned most);
 
 #endif

@@ -11,7 +11,7 @@ grd_status grdi_cuda_topk(grd_device *device, const grdi_array *values, const gr
         return GRD_OK;
     const int64_t k = values->dim[values->rank - 1].size;
     int64_t rows = count / k;
-    const grdi_cuda_size size = grdi_cuda_size_for_rows(device, rows, length, 4, 1024);
+    const grdi_cuda_size size = grdi_cuda_block_a_row(device, rows, length, 4, 1024);
     const size_t bytes = size.blocks * (size_t)k * 2 * sizeof(int64_t);
     int64_t *room = grdi_cuda_allocate(device, bytes);
     if (!room)

@@ -37,7 +37,7 @@ static void expect_masked(const masking *m)
 {
     static const twins t = { "attention_mask", NULL, NULL, 0 };
     grd_scope *scope = grd_scope_begin();
-    expect_same(&t, masked(m, grd_cpu()), masked(m, grd_cuda(0)));
+    expect_twin(&t, masked(m, grd_cpu()), masked(m, grd_cuda(0)));
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
 }
 

@@ -12,11 +12,10 @@ typedef struct along {
     bool reverse;
 } along;
 
-/* More rows than there are blocks at a time; as long as a warp has threads, ragged, and longer
- * than a block sees at a time. */
+/* As long as a warp has threads, ragged, and longer than a block sees at a time. */
 static const grd_shape shapes[] = {
-    { 1, { 1 } },     { 2, { 140, 3 } }, { 2, { 0, 5 } },      { 2, { 5, 0 } },
-    { 2, { 2, 32 } }, { 1, { 2500 } },   { 3, { 3, 21, 10 } },
+    { 1, { 1 } },     { 2, { 14, 3 } }, { 2, { 0, 5 } },      { 2, { 5, 0 } },
+    { 2, { 2, 32 } }, { 1, { 2500 } },  { 3, { 3, 21, 10 } },
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
@@ -99,6 +98,18 @@ Test(cuda_order, the_largest_are_the_same_on_both)
             expect_all_largest(x);
             cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
         }
+}
+
+/* More rows than there are blocks. */
+Test(cuda_order, many_rows_are_the_same_on_both)
+{
+    need_gpu();
+    grd_scope *scope = grd_scope_begin();
+    const grd_tensor *x = wild(grd_rng_create(7), GRD_SHAPE(140, 5), GRD_F32);
+    const along sums = { .dim = 1 };
+    expect_largest(x, 1, 2);
+    expect_twins(&(twins){ "cumsum", added_up, &sums, 2 }, GRD_LIST(x));
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
 }
 
 /* All are equal: the first come first. */
