@@ -12,9 +12,19 @@ template <class T> __device__ inline T sigmoid(T x)
 }
 
 /* The normal distribution's, which is small without cancelling for negative x. */
-template <class T> __device__ inline T phi_sum(T x)
+__device__ inline double phi_sum(double x)
 {
-    return T(0.5) * erfc(x * T(-0.70710678118654752));
+    return 0.5 * erfc(x * -0.70710678118654752);
+}
+
+/* The smaller it is the more it makes of an error of its argument, so what rounding that left out
+ * is made good by the slope there. */
+__device__ inline float phi_sum(float x)
+{
+    const float factor = -0.70710678f, rest = (float)(-0.70710678118654752 - (double)factor);
+    const float from = within(x, 40.f), at = from * factor;
+    const float missed = fma(from, factor, -at) + from * rest;
+    return 0.5f * (erfc(at) - 1.12837917f * exp(-at * at) * missed);
 }
 
 template <class T> __device__ inline T gelu_slope(T x)

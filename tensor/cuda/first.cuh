@@ -9,7 +9,8 @@ __device__ inline void note_first(int64_t *first, int64_t position)
     atomicMin((unsigned long long *)first, (unsigned long long)position);
 }
 
-/* Notes the first of n elements, row-major, that `is_it` says yes to. */
+/* Notes the first of n elements, row-major, that `is_it` says yes to. A thread meets its own in
+ * their order, and is done at the first. */
 template <class T, class Is>
 __device__ inline void find_first(int64_t n, const grdi_array &x, int64_t *first, Is is_it)
 {
@@ -22,14 +23,18 @@ __device__ inline void find_first(int64_t n, const grdi_array &x, int64_t *first
             const pack<T, N> here = ((const pack<T, N> *)x.data)[i];
 #pragma unroll
             for (int v = 0; v < N; v++)
-                if (is_it(number(here.at[v])))
+                if (is_it(number(here.at[v]))) {
                     note_first(first, i * N + v);
+                    return;
+                }
         }
     }
 #pragma unroll 1
     for (int64_t i = done + thread_of_grid(); i < n; i += threads_of_grid())
-        if (is_it(number(((const T *)x.data)[offset_of(x, i)])))
+        if (is_it(number(((const T *)x.data)[offset_of(x, i)]))) {
             note_first(first, i);
+            return;
+        }
 }
 
 #endif

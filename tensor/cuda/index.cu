@@ -148,15 +148,28 @@ template <class T, class X> struct sequence {
     }
 };
 
-/* Each thread has sequences to itself. */
+/* Each thread has sequences to itself; what it adds, and where, is read ahead. */
 template <class T, class X> __device__ inline void scatter_each(const grdi_cuda_scatter &s)
 {
+    enum { AHEAD = 4 };
     for (int64_t i = thread_of_grid(); i < s.sequences; i += threads_of_grid()) {
         const sequence<T, X> own(s, i);
-#pragma unroll 4
-        for (int64_t p = 0; p < s.count; p++) {
-            T *to = own.y + own.index[p * s.index_stride] * s.step;
-            *to = plus(*to, own.x[p * s.x_stride]);
+#pragma unroll 1
+        for (int64_t p = 0; p < s.count; p += AHEAD) {
+            int64_t target[AHEAD];
+            X next[AHEAD];
+#pragma unroll
+            for (int a = 0; a < AHEAD; a++)
+                if (p + a < s.count) {
+                    target[a] = own.index[(p + a) * s.index_stride];
+                    next[a] = own.x[(p + a) * s.x_stride];
+                }
+#pragma unroll
+            for (int a = 0; a < AHEAD; a++)
+                if (p + a < s.count) {
+                    T *to = own.y + target[a] * s.step;
+                    *to = plus(*to, next[a]);
+                }
         }
     }
 }

@@ -22,3 +22,13 @@ grd_status grdi_cuda_map_2(grd_device *device, const grdi_cuda_image *image, con
     return grdi_cuda_map(device, image, kernel, y->dtype, grdi_count(y),
                          (void *[]){ NULL, (void *)y, (void *)a, (void *)b });
 }
+
+grdi_cuda_size grdi_cuda_block_a_row(grd_device *device, int64_t rows, int64_t length, int64_t each,
+                                     unsigned most)
+{
+    unsigned threads = 32;
+    while (threads < most && threads * each < length)
+        threads *= 2;
+    const int64_t at_once = (int64_t)grdi_cuda_of(device)->multiprocessors * (2048 / threads);
+    return (grdi_cuda_size){ (unsigned)(rows < at_once ? rows : at_once), threads, 0 };
+}

@@ -28,26 +28,38 @@ __device__ inline split divided(int64_t i, int64_t by)
     return { i / by, i % by };
 }
 
-/* Where in memory the i-th element lies, in row-major order. Few divisions have 64 bits. */
-__device__ inline int64_t offset_of(const grdi_array &x, int64_t i)
+/* Where in memory the i-th position of the first `rank` dimensions starts, in row-major order. Few
+ * divisions have 64 bits. */
+__device__ inline int64_t offset_of_first(const grdi_array &x, int rank, int64_t i)
 {
     int64_t offset = 0;
     if (i < INT32_MAX) {
         unsigned left = (unsigned)i;
 #pragma unroll 1
-        for (int d = x.rank - 1; d > 0; d--) {
+        for (int d = rank - 1; d > 0; d--) {
             const unsigned size = (unsigned)x.dim[d].size, quotient = left / size;
             offset += (int64_t)(left - quotient * size) * x.dim[d].stride;
             left = quotient;
         }
-        return x.rank ? offset + (int64_t)left * x.dim[0].stride : 0;
+        return rank > 0 ? offset + (int64_t)left * x.dim[0].stride : 0;
     }
 #pragma unroll 1
-    for (int d = x.rank - 1; d >= 0; d--) {
+    for (int d = rank - 1; d >= 0; d--) {
         offset += i % x.dim[d].size * x.dim[d].stride;
         i /= x.dim[d].size;
     }
     return offset;
+}
+
+__device__ inline int64_t offset_of(const grdi_array &x, int64_t i)
+{
+    return offset_of_first(x, x.rank, i);
+}
+
+/* The same of the i-th row along the last dimension. */
+__device__ inline int64_t offset_of_row(const grdi_array &x, int64_t i)
+{
+    return offset_of_first(x, x.rank - 1, i);
 }
 
 /* An element as it is stored, which put and number leave as it is. */

@@ -17,4 +17,9 @@ grd_status grdi_cuda_map_1(grd_device *device, const grdi_cuda_image *image, con
 grd_status grdi_cuda_map_2(grd_device *device, const grdi_cuda_image *image, const char *kernel,
                            const grdi_array *y, const grdi_array *a, const grdi_array *b);
 
+/* A block for each row at a time: warps enough for a row of this length when a thread takes `each`
+ * elements, and no more threads than `most`. */
+grdi_cuda_size grdi_cuda_block_a_row(grd_device *device, int64_t rows, int64_t length, int64_t each,
+                                     unsigned most);
+
 #endif

@@ -98,6 +98,23 @@ Test(cuda_map, floats_are_the_same_on_both)
         expect_all(of_floats, sizeof of_floats / sizeof of_floats[0], floats[d]);
 }
 
+/* Where Phi(x) is small an error of its argument would be a large one of its own. */
+Test(cuda_map, tails_keep_their_digits)
+{
+    enum { COUNT = 400 };
+    static double exact[COUNT], found[COUNT];
+    need_gpu();
+    grd_scope *scope = grd_scope_begin();
+    const grd_tensor *x = grd_linspace(-9, 6, COUNT);
+    const grd_tensor *y = grd_gelu(grd_to_device(x, grd_cuda(0)));
+    cr_assert_eq(grd_read_f64(grd_gelu(grd_cast(x, GRD_F64)), exact, COUNT), GRD_OK);
+    cr_assert_eq(grd_read_f64(grd_cast(y, GRD_F64), found, COUNT), GRD_OK);
+    for (int i = 0; i < COUNT; i++)
+        cr_assert(fabs(found[i] - exact[i]) <= 16 * 0x1p-24 * fabs(exact[i]), "%d: %.9g, not %.9g",
+                  i, found[i], exact[i]);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
+}
+
 static grd_tensor *slope(grd_tensor *(*f)(const grd_tensor *), const grd_tensor *const x[])
 {
     grd_tensor *from = grd_require_grad(grd_clone(x[0])), *dx = NULL;

@@ -58,7 +58,7 @@ static bool is_near(double a, double b, double allowed)
     return isfinite(a) && isfinite(b) && fabs(a - b) <= allowed * fmax(fabs(a), 1);
 }
 
-void expect_same(const twins *t, const grd_tensor *cpu, const grd_tensor *gpu)
+void expect_twin(const twins *t, const grd_tensor *cpu, const grd_tensor *gpu)
 {
     cr_assert(cpu && gpu, "%s: %s", t->what, grd_error_message());
     const grd_shape shape = grd_tensor_shape(cpu), other = grd_tensor_shape(gpu);
@@ -101,7 +101,7 @@ static grd_tensor *run(const twins *t, grd_list x, grd_device *device, pattern h
 static void expect_seen(const twins *t, grd_list x, pattern how)
 {
     grd_scope *scope = grd_scope_begin();
-    expect_same(t, run(t, x, grd_cpu(), how), run(t, x, grd_cuda(0), how));
+    expect_twin(t, run(t, x, grd_cpu(), how), run(t, x, grd_cuda(0), how));
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s: %s", t->what, grd_error_message());
 }
 

@@ -37,6 +37,6 @@ void expect_twins(const twins *t, grd_list x);
 void expect_twins_seen(const twins *t, grd_list x);
 
 /* One result against another, wherever they lie. */
-void expect_same(const twins *t, const grd_tensor *cpu, const grd_tensor *gpu);
+void expect_twin(const twins *t, const grd_tensor *cpu, const grd_tensor *gpu);
 
 #endif
