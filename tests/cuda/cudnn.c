@@ -1,268 +1,13 @@
-/* Attention through cuDNN, with a fake one that runs graphs on the processor: that the graphs mean
- * what the CPU's kernel computes, which calls are taken, that plans are kept, and that whatever
- * fails becomes an error and leaves nothing behind. */
-#include "tensor/cuda/cudnn_flash.h"
-#include "tensor/object.h"
+/* That attention through cuDNN gives what the CPU's kernel gives: its graphs, run on the processor
+ * by a fake cuDNN, and what stands around them. */
 #include "tensor/tensor.h"
-#include "tests/cuda/cudnn_fake.h"
+#include "tests/cuda/cudnn_calls.h"
 #include "tests/cuda/emulated.h"
 
 #include <criterion/criterion.h>
-#include <dlfcn.h>
 #include <gradus/gradus.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
-
-/* ---- The fake ---- */
-
-typedef struct fake {
-    long (*calls)(void);
-    void (*fail)(long after, int status);
-    long (*held)(void);
-    long (*graphs)(void);
-    void (*engines)(int best, int fallback, int64_t workspace);
-} fake;
-
-static void find(void *function, void *library, const char *name)
-{
-    void *symbol = dlsym(library, name);
-    cr_assert(symbol, "%s", name);
-    memcpy(function, &symbol, sizeof symbol);
-}
-
-static fake need_fake(void)
-{
-    fake f = { 0 };
-    const char *file = getenv("GRADUS_CUDNN");
-    void *library = file ? dlopen(file, RTLD_NOW) : NULL;
-    need_emulated();
-    if (!library || !dlsym(library, "fake_cudnn_calls"))
-        cr_skip_test("GRADUS_CUDNN names no fake cuDNN");
-    find(&f.calls, library, "fake_cudnn_calls");
-    find(&f.fail, library, "fake_cudnn_fail");
-    find(&f.held, library, "fake_cudnn_held");
-    find(&f.graphs, library, "fake_cudnn_graphs");
-    find(&f.engines, library, "fake_cudnn_engines");
-    return f;
-}
-
-/* ---- Calls ---- */
-
-enum { FAR = 1 << 30 };
-
-/* What differs from B 2, Hq = H = 4, L = S = 20, D = Dv = 8 in f16, where all keys are seen. Bits
- * of a mask say which of its four sizes are not 1. */
-typedef struct call {
-    const char *name;
-    int64_t key_heads, queries, keys, size, value_size;
-    bool bf16, causal, by_length, heads_first;
-    int64_t offset, window, softcap, appended;
-    int keep, additive;
-    const int64_t *lengths;
-    double dropout;
-} call;
-
-enum { PER_PAIR = 3, PER_HEAD = 7, PER_SAMPLE = 11, PER_BOTH = 15, OF_KEYS = 9 };
-
-typedef enum which {
-    QUERY,
-    KEY,
-    VALUE,
-    DOUTPUT,
-    OUTPUT,
-    LOGSUMEXP,
-    DQUERY,
-    DKEY,
-    DVALUE,
-    ADDITIVE,
-    DADDITIVE,
-    KEEP,
-    LENGTHS,
-    ARRAYS
-} which;
-
-/* A call's arrays on a device. `dadditive` spreads that of additive. */
-typedef struct side {
-    grd_device *device;
-    grdi_flash how;
-    grdi_array x[ARRAYS];
-} side;
-
-static int64_t or_else(int64_t value, int64_t usual)
-{
-    return value ? value : usual;
-}
-
-static grd_shape shape_of(const call *c, which w)
-{
-    const int64_t queries = or_else(c->queries, 20), keys = or_else(c->keys, 20);
-    const int64_t heads = or_else(c->key_heads, 4), size = or_else(c->size, 8);
-    const int64_t values = or_else(c->value_size, size);
-    const int bits = w == KEEP ? c->keep : c->additive;
-    switch (w) {
-    case QUERY:
-    case DQUERY:
-        return (grd_shape)GRD_SHAPE(2, 4, queries, size);
-    case KEY:
-    case DKEY:
-        return (grd_shape)GRD_SHAPE(2, heads, keys, size);
-    case VALUE:
-    case DVALUE:
-        return (grd_shape)GRD_SHAPE(2, heads, keys, values);
-    case OUTPUT:
-    case DOUTPUT:
-        return (grd_shape)GRD_SHAPE(2, 4, queries, values);
-    case LOGSUMEXP:
-        return (grd_shape)GRD_SHAPE(2, 4, queries);
-    case LENGTHS:
-        return (grd_shape)GRD_SHAPE(2);
-    default:
-        return (grd_shape)GRD_SHAPE(bits & 8 ? 2 : 1, bits & 4 ? 4 : 1, bits & 2 ? queries : 1,
-                                    keys - c->appended);
-    }
-}
-
-static bool has(const call *c, which w)
-{
-    if (w == KEEP)
-        return c->keep;
-    if (w == LENGTHS)
-        return c->lengths;
-    return (w != ADDITIVE && w != DADDITIVE) || c->additive;
-}
-
-/* What the CPU starts from: numbers that the GPU's dtype has, in the layout of the call. */
-static grd_tensor *value_of(const call *c, which w, grd_rng *rng)
-{
-    const grd_shape shape = shape_of(c, w);
-    if (w == LENGTHS)
-        return grd_from_i64(c->lengths, 2, shape);
-    if (w == KEEP)
-        return grd_gt_scalar(grd_rand(rng, shape), 0.3);
-    if (w == LOGSUMEXP)
-        return grd_cast(grd_full(shape, 7), GRD_F64);
-    const bool given = w <= DOUTPUT || w == ADDITIVE;
-    grd_tensor *x = given ? grd_randn(rng, shape) : grd_full(shape, w == DADDITIVE ? 1 : 7);
-    x = grd_cast(grd_cast(x, c->bf16 ? GRD_BF16 : GRD_F16), GRD_F32);
-    if (w > DVALUE || c->heads_first)
-        return x;
-    return grd_transpose(grd_contiguous(grd_transpose(x, 1, 2)), 1, 2);
-}
-
-/* The same on a device, of its own dtype. */
-static grdi_array on(grd_device *device, const grd_tensor *x, const call *c)
-{
-    const bool floating = x->array.dtype == GRD_F32;
-    grdi_array y = x->array;
-    if (floating && device != grd_cpu())
-        y.dtype = c->bf16 ? GRD_BF16 : GRD_F16;
-    const grd_tensor *flat = grd_zeros(GRD_SHAPE(grdi_count(&x->array)));
-    memcpy(flat->array.data, x->array.data,
-           floating ? (size_t)grdi_count(&x->array) * sizeof(float) : 0);
-    flat = grd_cast(flat, y.dtype);
-    const size_t bytes = (size_t)grdi_count(&y) * grdi_dtype_size(y.dtype);
-    y.data = device->allocate(device, bytes);
-    device->upload(device, y.data, floating ? flat->array.data : x->array.data, bytes);
-    return y;
-}
-
-static void set_mask(side *s, const call *c)
-{
-    const grd_shape pairs =
-        GRD_SHAPE(2, 4, or_else(c->queries, 20), or_else(c->keys, 20) - c->appended);
-    const which spread[] = { ADDITIVE, DADDITIVE, KEEP };
-    for (int i = 0; i < 3; i++)
-        if (has(c, spread[i]))
-            s->x[spread[i]] = grdi_array_expand(&s->x[spread[i]], &pairs);
-    s->how.additive = c->additive ? &s->x[ADDITIVE] : NULL;
-    s->how.keep = c->keep ? &s->x[KEEP] : NULL;
-    s->how.lengths = c->lengths ? &s->x[LENGTHS] : NULL;
-}
-
-static void set(side *s, const call *c, grd_device *device, grd_tensor *const value[ARRAYS])
-{
-    s->device = device;
-    s->how = (grdi_flash){ .scale = 0.4,
-                           .softcap = (double)c->softcap,
-                           .dropout = c->dropout,
-                           .draw = { 11, 22 },
-                           .appended = c->appended,
-                           .left = c->window ? c->window - 1 : FAR,
-                           .right = c->causal ? 0 : FAR,
-                           .offset = c->offset,
-                           .by_length = c->by_length };
-    for (which w = QUERY; w < ARRAYS; w++)
-        if (has(c, w))
-            s->x[w] = on(device, value[w], c);
-    set_mask(s, c);
-}
-
-/* On the CPU and on the GPU. */
-static void begin(side sides[2], const call *c)
-{
-    grd_tensor *value[ARRAYS];
-    grd_rng *rng = grd_rng_create(7);
-    for (which w = QUERY; w < ARRAYS; w++)
-        value[w] = has(c, w) ? value_of(c, w, rng) : NULL;
-    cr_assert(!grdi_latched(), "%s", grd_error_message());
-    set(&sides[0], c, grd_cpu(), value);
-    set(&sides[1], c, grd_cuda(0), value);
-}
-
-static void end(side *s, const call *c)
-{
-    for (which w = QUERY; w < ARRAYS; w++)
-        if (has(c, w)) {
-            const grd_shape shape = shape_of(c, w);
-            int64_t bytes = (int64_t)grdi_dtype_size(s->x[w].dtype);
-            for (int d = 0; d < shape.rank; d++)
-                bytes *= shape.size[d];
-            s->device->free(s->device, s->x[w].data, (size_t)bytes);
-        }
-}
-
-typedef grd_status forward(grd_device *device, const grdi_flash *how, const grdi_array *output,
-                           const grdi_array *logsumexp, const grdi_array *query,
-                           const grdi_array *key, const grdi_array *value);
-typedef grd_status backward(grd_device *device, const grdi_flash *how,
-                            const grdi_flash_gradient *gradient, const grdi_array *query,
-                            const grdi_array *key, const grdi_array *value);
-
-static grd_status go(side *s, forward *f)
-{
-    return f(s->device, &s->how, &s->x[OUTPUT], &s->x[LOGSUMEXP], &s->x[QUERY], &s->x[KEY],
-             &s->x[VALUE]);
-}
-
-static grd_status go_back(side *s, backward *b, bool dadditive)
-{
-    const grdi_flash_gradient all = { .dquery = &s->x[DQUERY],
-                                      .dkey = &s->x[DKEY],
-                                      .dvalue = &s->x[DVALUE],
-                                      .output = &s->x[OUTPUT],
-                                      .logsumexp = &s->x[LOGSUMEXP],
-                                      .doutput = &s->x[DOUTPUT] };
-    grdi_flash_gradient g = all;
-    if (dadditive)
-        g = (grdi_flash_gradient){ .dadditive = &s->x[DADDITIVE],
-                                   .output = g.output,
-                                   .logsumexp = g.logsumexp,
-                                   .doutput = g.doutput };
-    return b(s->device, &s->how, &g, &s->x[QUERY], &s->x[KEY], &s->x[VALUE]);
-}
-
-/* An array's elements, as they lie in memory, as f64. */
-static double *read(const side *s, const call *c, which w)
-{
-    const grd_shape shape = shape_of(c, w);
-    const grd_dtype dtype = s->x[w].dtype;
-    grd_tensor *x = grd_cast(grd_zeros(shape), dtype);
-    const size_t bytes = (size_t)grd_tensor_count(x) * grdi_dtype_size(dtype);
-    cr_assert_eq(s->device->download(s->device, x->array.data, s->x[w].data, bytes), GRD_OK, "%s",
-                 grd_error_message());
-    return grd_cast(x, GRD_F64)->array.data;
-}
 
 static void compare(const side sides[2], const call *c, which w, const char *what)
 {
@@ -270,7 +15,7 @@ static void compare(const side sides[2], const call *c, which w, const char *wha
     int64_t count = 1;
     for (int d = 0; d < shape.rank; d++)
         count *= shape.size[d];
-    const double *cpu = read(&sides[0], c, w), *gpu = read(&sides[1], c, w);
+    const double *cpu = read_back(&sides[0], c, w), *gpu = read_back(&sides[1], c, w);
     const double tolerance = c->bf16 ? 0.06 : 0.008;
     for (int64_t i = 0; i < count; i++)
         cr_assert(cpu[i] == gpu[i] || fabs(cpu[i] - gpu[i]) < tolerance * (1 + fabs(cpu[i])),
@@ -334,15 +79,10 @@ static const call taken[] = {
       .causal = true },
 };
 
-static void expect_ok(grd_status status, const call *c, const char *what)
-{
-    cr_assert_eq(status, GRD_OK, "%s: %s: %d %s", c->name, what, status, grd_error_message());
-}
-
 static void check_taken(const call *c)
 {
     side sides[2] = { 0 };
-    begin(sides, c);
+    begin_sides(sides, c);
     expect_ok(go(&sides[0], grdi_cpu_flash_attention), c, "forward on the CPU");
     expect_ok(go(&sides[1], grdi_cuda_cudnn_attention), c, "forward");
     compare(sides, c, OUTPUT, "output");
@@ -358,7 +98,7 @@ static void check_taken(const call *c)
         compare(sides, c, DADDITIVE, "dadditive");
     }
     for (int i = 0; i < 2; i++)
-        end(&sides[i], c);
+        end_side(&sides[i], c);
 }
 
 static void check_all(void)
@@ -384,4 +124,91 @@ Test(cuda_cudnn, as_on_the_cpu_with_sums_in_any_order)
     need_fake();
     setenv("GRADUS_CUDNN_FAST", "1", 1);
     check_all();
+}
+
+/* Dropout draws as cuDNN does, so there are no numbers to compare with. But output is linear in
+ * value, and scores in query and in key: with the same weights dropped forth and back, the sums of
+ * gradient times input agree. */
+static double overlap(const side *s, const call *c, which a, which b)
+{
+    const grd_shape shape = shape_of(c, a);
+    const double *x = read_back(s, c, a), *y = read_back(s, c, b);
+    double sum = 0;
+    for (int64_t i = 0; i < shape.size[0] * shape.size[1] * shape.size[2] * shape.size[3]; i++)
+        sum += x[i] * y[i];
+    return sum;
+}
+
+Test(cuda_cudnn, dropout)
+{
+    static const call calls[] = {
+        { .name = "dropout", .dropout = 0.3 },
+        { .name = "dropout, causal, grouped heads", .dropout = 0.3, .causal = true, .key_heads = 2 }
+    };
+    need_fake();
+    for (int i = 0; i < 2; i++) {
+        grd_scope *scope = grd_scope_begin();
+        const call *c = &calls[i];
+        side sides[2] = { 0 };
+        begin_sides(sides, c);
+        side *s = &sides[1];
+        expect_ok(go(s, grdi_cuda_cudnn_attention), c, "forward");
+        expect_ok(go_back(s, grdi_cuda_cudnn_attention_backward, false), c, "backward");
+        const double expected = overlap(s, c, DOUTPUT, OUTPUT);
+        const double of_query = overlap(s, c, DQUERY, QUERY);
+        cr_assert_float_eq(overlap(s, c, DVALUE, VALUE), expected, 0.02 * fabs(expected) + 0.05);
+        cr_assert_float_eq(overlap(s, c, DKEY, KEY), of_query, 0.02 * fabs(of_query) + 0.05);
+        const double first = expected;
+        s->how.draw.counter++;
+        expect_ok(go(s, grdi_cuda_cudnn_attention), c, "another draw");
+        cr_assert_neq(overlap(s, c, DOUTPUT, OUTPUT), first);
+        s->how.draw.counter--;
+        expect_ok(go(s, grdi_cuda_cudnn_attention), c, "the same draw");
+        cr_assert_eq(overlap(s, c, DOUTPUT, OUTPUT), first);
+        cr_assert_eq(grd_scope_end(scope), GRD_OK);
+    }
+}
+
+/* What a query sees no key of is 0, by the band, by lengths or by what is additive. */
+Test(cuda_cudnn, blind_queries)
+{
+    static const call calls[] = {
+        { .name = "lengths", .lengths = none, .causal = true },
+        { .name = "keep", .keep = PER_PAIR },
+        { .name = "additive", .additive = PER_PAIR },
+    };
+    need_fake();
+    for (int i = 0; i < 3; i++) {
+        grd_scope *scope = grd_scope_begin();
+        const call *c = &calls[i];
+        side sides[2] = { 0 };
+        begin_sides(sides, c);
+        const grd_tensor *hidden = grd_full(GRD_SHAPE(20), -INFINITY);
+        const grd_tensor *half = grd_cast(hidden, GRD_F16),
+                         *no = grd_cast(grd_zeros(GRD_SHAPE(20)), GRD_BOOL);
+        for (int s = 0; s < 2; s++) {
+            grd_device *device = sides[s].device;
+            if (c->keep)
+                device->upload(device, (char *)sides[s].x[KEEP].data + 60, no->array.data, 20);
+            if (c->additive && s == 0)
+                device->upload(device, (float *)sides[s].x[ADDITIVE].data + 60, hidden->array.data,
+                               80);
+            if (c->additive && s == 1)
+                device->upload(device, (char *)sides[s].x[ADDITIVE].data + 120, half->array.data,
+                               40);
+        }
+        expect_ok(go(&sides[0], grdi_cpu_flash_attention), c, "forward on the CPU");
+        expect_ok(go(&sides[1], grdi_cuda_cudnn_attention), c, "forward");
+        compare(sides, c, OUTPUT, "output");
+        compare(sides, c, LOGSUMEXP, "logsumexp");
+        const int row = c->lengths ? 0 : 3;
+        cr_assert_eq(read_back(&sides[1], c, LOGSUMEXP)[row], -INFINITY);
+        cr_assert_eq(read_back(&sides[1], c, OUTPUT)[row * 4 * 8], 0);
+        expect_ok(go_back(&sides[0], grdi_cpu_flash_attention_backward, false), c, "the CPU's");
+        expect_ok(go_back(&sides[1], grdi_cuda_cudnn_attention_backward, false), c, "backward");
+        compare(sides, c, DQUERY, "dquery");
+        compare(sides, c, DKEY, "dkey");
+        compare(sides, c, DVALUE, "dvalue");
+        cr_assert_eq(grd_scope_end(scope), GRD_OK);
+    }
 }

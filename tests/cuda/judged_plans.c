@@ -1,7 +1,7 @@
 /* Whether cuDNN takes our graphs of attention, asked for GPUs that need not be here: a description
  * of one is enough for it to say which engines would run them. What it accepts and refuses is
- * golden: plans FILE            compares plans --write FILE    writes it anew The numbers that come
- * out of these graphs are tested elsewhere. Exit code 77: skipped. */
+ * golden: `cudnn_plans FILE` compares, and `cudnn_plans --write FILE` writes it anew. The numbers
+ * that come out of these graphs are tested elsewhere. Exit code 77: skipped. */
 #include "tensor/cuda/cudnn_plan.h"
 
 #include <dlfcn.h>
@@ -305,7 +305,7 @@ int main(int argc, char **argv)
     const char *why;
     const grdi_cudnn *cudnn = grdi_cudnn_find(&why);
     if (argc != 2 && !write)
-        return fprintf(stderr, "plans [--write] FILE\n"), 2;
+        return fprintf(stderr, "cudnn_plans [--write] FILE\n"), 2;
     if (!cudnn)
         return skip(why);
     if (!find_driver())
