@@ -30,6 +30,7 @@ static const call taken[] = {
     { .name = "all keys" },
     { .name = "bf16", .bf16 = true, .causal = true },
     { .name = "heads first", .heads_first = true, .causal = true },
+    { .name = "doutput in another layout", .doutput_first = true, .value_size = 16 },
     { .name = "causal", .causal = true },
     { .name = "causal, more queries", .causal = true, .queries = 25 },
     { .name = "causal, more keys", .causal = true, .queries = 7 },

@@ -91,7 +91,7 @@ static grd_tensor *value_of(const call *c, which w, grd_rng *rng)
     const bool given = w <= DOUTPUT || w == ADDITIVE;
     grd_tensor *x = given ? grd_randn(rng, shape) : grd_full(shape, w == DADDITIVE ? 1 : 7);
     x = grd_cast(grd_cast(x, c->bf16 ? GRD_BF16 : GRD_F16), GRD_F32);
-    if (w > DVALUE || c->heads_first)
+    if (w > DVALUE || c->heads_first || (w == DOUTPUT && c->doutput_first))
         return x;
     return grd_transpose(grd_contiguous(grd_transpose(x, 1, 2)), 1, 2);
 }

@@ -162,6 +162,36 @@ Test(cuda_cudnn, it_does_not_start)
 
 /* ---- Plans ---- */
 
+/* cuDNN's backward is known to give NaN without lengths in these places. */
+Test(cuda_cudnn, backward_is_padded_where_it_must_be)
+{
+    static const struct {
+        int64_t queries, keys;
+        bool padded;
+    } sizes[] = { { 8, 128, false }, { 8, 64, true }, { 8, 192, true }, { 1, 128, true } };
+    need_fake();
+    for (int i = 0; i < 4; i++) {
+        grd_scope *scope = grd_scope_begin();
+        const call c = { .queries = sizes[i].queries, .keys = sizes[i].keys };
+        grdi_cudnn_attention a;
+        side sides[2] = { 0 };
+        begin_sides(sides, &c);
+        const side *s = &sides[1];
+        grdi_cudnn_call asked = { .how = &s->how,
+                                  .query = &s->x[QUERY],
+                                  .key = &s->x[KEY],
+                                  .value = &s->x[VALUE],
+                                  .capability = 90 };
+        cr_assert_null(grdi_cudnn_describe(&asked, &a));
+        cr_assert(!a.padded);
+        asked.gradient = &(
+            grdi_flash_gradient){ .dquery = asked.query, .dkey = asked.key, .dvalue = asked.value };
+        cr_assert_null(grdi_cudnn_describe(&asked, &a));
+        cr_assert_eq(a.padded, sizes[i].padded, "%d", i);
+        cr_assert_eq(grd_scope_end(scope), GRD_OK);
+    }
+}
+
 Test(cuda_cudnn, plans_are_kept)
 {
     const fake f = need_fake();
