@@ -77,7 +77,7 @@ static descriptor *place(const parts *p, descriptor *x, int64_t axis)
     return y;
 }
 
-/* x where a pair is shown, else -inf. */
+/* x where a pair is shown, else the score of hidden ones. */
 static descriptor *show(const parts *p, descriptor *x, descriptor *shown)
 {
     descriptor *y = grdi_cudnn_virtual(p->graph, GRDI_CUDNN_F32, p->pairs);

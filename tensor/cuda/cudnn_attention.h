@@ -28,7 +28,7 @@ enum {
     GRDI_CUDNN_SEED,
     GRDI_CUDNN_OFFSET,
     GRDI_CUDNN_SCALE,   /* f32 */
-    GRDI_CUDNN_HIDDEN,  /* f32: -inf */
+    GRDI_CUDNN_HIDDEN,  /* f32: the score of a hidden key, the least that there is */
     GRDI_CUDNN_KEPT,    /* f32: the share of weights that are kept; 1 without dropout */
     GRDI_CUDNN_GROWN,   /* f32: 1 / that */
     GRDI_CUDNN_QUERIES, /* i32: how many there are */
@@ -83,11 +83,11 @@ grdi_cudnn_descriptor *grdi_cudnn_pairs(const grdi_cudnn_parts *p, int mode,
 grdi_cudnn_descriptor *grdi_cudnn_queries(const grdi_cudnn_parts *p, int mode,
                                           grdi_cudnn_descriptor *x, grdi_cudnn_descriptor *b);
 
-/* query key^T, scaled, plus what is additive, with -inf past the lengths. */
+/* query key^T, scaled, plus what is additive, hidden past the lengths. */
 grdi_cudnn_descriptor *grdi_cudnn_scores(const grdi_cudnn_parts *p, grdi_cudnn_descriptor *query,
                                          grdi_cudnn_descriptor *key_transposed);
 
-/* The same numbers, with -inf where a query does not see a key for its place. */
+/* The same numbers, hidden where a query does not see a key for its place. */
 grdi_cudnn_descriptor *grdi_cudnn_within_band(const grdi_cudnn_parts *p, grdi_cudnn_descriptor *x);
 
 /* 1 for each pair that dropout keeps, else 0. */

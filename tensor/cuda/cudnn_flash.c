@@ -4,7 +4,7 @@
 #include "tensor/object.h"
 #include "tensor/tensor.h"
 
-#include <math.h>
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,8 +146,10 @@ static grd_status prepare(run *r, grd_device *device)
 {
     const grd_dtype dtype = r->call.query->dtype;
     r->device = device;
-    if (dtype != GRD_F16 && dtype != GRD_BF16) /* it need not be looked for */
-        return r->why = grdi_cudnn_describe(&r->call, &r->attention), GRD_OK;
+    if (dtype != GRD_F16 && dtype != GRD_BF16) { /* it need not be looked for */
+        r->why = grdi_cudnn_describe(&r->call, &r->attention);
+        return GRD_OK;
+    }
     const grdi_cuda *cuda = grdi_cuda_of(device);
     grd_status status = state_of(device, &r->state);
     if (status != GRD_OK)
@@ -226,7 +228,7 @@ static void point_at_numbers(run *r)
     const grdi_cudnn_attention *a = &r->attention;
     void **p = r->pointer;
     r->scale = (float)r->call.how->scale;
-    r->hidden = -INFINITY;
+    r->hidden = -FLT_MAX; /* less itself it is 0, where -inf would be NaN */
     r->kept = (float)(1 - a->dropout);
     r->grown = (float)(1 / (1 - a->dropout));
     r->queries = (int)a->queries;
@@ -481,13 +483,20 @@ static grd_status compute(run *r, const grdi_array *logsumexp)
     return status;
 }
 
-/* Forward took a call with dropout only since backward would: that it does not is an error, since
- * no other kernel drops the same weights. */
+/* No other kernel drops the same weights. */
+static bool was_taken_forward(const run *r)
+{
+    run forward = { .call = r->call };
+    if (!r->call.gradient || !(r->call.how->dropout > 0))
+        return false;
+    forward.call.gradient = NULL;
+    forward.call.dadditive = false;
+    return prepare(&forward, r->device) == GRD_OK && !forward.why;
+}
+
 static grd_status refuse(const run *r)
 {
-    const bool taken_before =
-        r->state && !*r->state->why && r->call.gradient && r->call.how->dropout > 0 && r->plan;
-    if (!taken_before)
+    if (!was_taken_forward(r))
         return GRD_ERROR_UNSUPPORTED;
     grdi_fail(GRD_ERROR_DEVICE, "flash_attention",
               "cuDNN dropped weights in forward and does not take backward: %s; GRADUS_CUDNN=0 "

@@ -295,6 +295,11 @@ Test(cuda_cudnn, dropout_is_taken_forth_and_back_or_not_at_all)
                                           "backward: cuDNN has no engine"),
               "%s", grd_error_message());
     grd_error_take();
+    sides[1].x[DQUERY].data = (char *)sides[1].x[DQUERY].data + 8;
+    cr_assert_eq(go_back(&sides[1], grdi_cuda_cudnn_attention_backward, false), GRD_ERROR_DEVICE);
+    cr_assert(strstr(grd_error_message(), "does not take backward: cuDNN wants rows"), "%s",
+              grd_error_message());
+    grd_error_take();
     grd_scope_end(scope);
 }
 
