@@ -43,6 +43,7 @@ typedef struct grdi_cuda {
     grdi_cuda_stage stage[GRDI_CUDA_STAGES];
     unsigned next_stage;
     struct grdi_cuda_functions *functions;
+    struct grdi_cuda_products *products; /* products.c: made when first asked for */
 } grdi_cuda;
 
 static inline grdi_cuda *grdi_cuda_of(grd_device *device)

@@ -158,6 +158,22 @@ void copy(grdi_cu_memory to, grdi_cu_memory from, size_t bytes, grdi_cu_memory o
         memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)from, bytes);
 }
 
+} // namespace
+
+/* Of the stream of another library: it may do with the GPU's memory what a kernel may. */
+void emulation::enqueue(const char *name, const call &work)
+{
+    queue.push_back([=] {
+        unlocked memory;
+        work();
+        if (!all_untouched())
+            complain(700, std::string(name) + " wrote beside a block");
+    });
+}
+
+namespace
+{
+
 /* What each call starts with: the error that lasts, or the one that was asked for. */
 int begin()
 {

@@ -62,6 +62,9 @@ struct kernel {
     static kernel *&all();
 };
 
+/* Has the stream do the work of another library than the driver. */
+void enqueue(const char *name, const call &work);
+
 /* What `source` lane shows; all of `mask` call it. */
 template <class T> T shuffle(unsigned mask, T value, unsigned source)
 {
