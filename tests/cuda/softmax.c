@@ -17,6 +17,8 @@ typedef struct layout {
 static const layout layouts[] = {
     { 1, { { 1, 1 } }, 0 },
     { 1, { { 7, 1 } }, 3 },
+    { 1, { { 2, 1 } }, 1 },                  /* over before packs begin */
+    { 2, { { 35, 1030 }, { 1030, 1 } }, 0 }, /* several rows for each block */
     { 2, { { 21, 33 }, { 33, 1 } }, 0 },
     { 2, { { 5, 130 }, { 128, 1 } }, 2 },
     { 2, { { 3, 1 }, { 40, 3 } }, 0 },
