@@ -78,6 +78,8 @@ Test(cuda_masked_softmax, what_is_not_finite)
             set_sided(m.x, i * 43 + 11, i % 2 ? NAN : INFINITY);
             set_sided(m.keep, i * 43 + 11, i >= 2);
         }
+        hide_row(&m, 3); /* but for its NaN */
+        set_sided(m.keep, 3 * 43 + 11, 1);
         set_sided(m.additive, 5, -INFINITY);
         set_sided(m.x, 5 * 43 + 12, INFINITY);
         set_sided(m.keep, 5 * 43 + 12, 1);
