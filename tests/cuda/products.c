@@ -59,7 +59,7 @@ static matrices make(grd_dtype dtype, int64_t m, int64_t k, int64_t n, int64_t s
 static void compare(const matrices *in, grd_dtype dtype)
 {
     RUN_SIDES(matmul, on(in->y), on(in->a), on(in->b), on(in->bias));
-    expect_same(in->y, allowed_in(dtype), "matmul");
+    expect_sides_same(in->y, allowed_in(dtype), "matmul");
 }
 
 Test(cuda_products, one_algorithm_for_each_shape)
@@ -74,7 +74,7 @@ Test(cuda_products, one_algorithm_for_each_shape)
     compare(&apart, GRD_F32);
     cr_assert_eq(l.heuristics(), 2, "another alignment may need another algorithm");
     RUN_SIDES(matmul, on(in.y), on(in.a), on(in.b), NULL);
-    expect_same(in.y, 3e-6, "matmul");
+    expect_sides_same(in.y, 3e-6, "matmul");
     cr_assert_eq(l.heuristics(), 3, "and so may no bias");
 }
 
@@ -163,7 +163,7 @@ Test(cuda_products, a_batch_that_is_not_evenly_spaced)
                     .a = make_sided(GRD_F32, 4, a, 0),
                     .b = make_sided(GRD_F32, 4, b, 0) };
     RUN_SIDES(matmul, on(in.y), on(in.a), on(in.b), NULL);
-    expect_same(in.y, 3e-6, "matmul");
+    expect_sides_same(in.y, 3e-6, "matmul");
     cr_assert_eq(l.products(), 2, "a call for each of the first dimension, not %ld", l.products());
 }
 
