@@ -44,6 +44,7 @@ typedef struct grdi_cuda {
     unsigned next_stage;
     struct grdi_cuda_functions *functions;
     struct grdi_cuda_cudnn *cudnn; /* NULL: not asked for so far */
+    struct grdi_cuda_products *products; /* products.c: made when first asked for */
 } grdi_cuda;
 
 static inline grdi_cuda *grdi_cuda_of(grd_device *device)

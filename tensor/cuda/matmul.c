@@ -1,4 +1,5 @@
 #include "tensor/cuda/matmul.h"
+#include "tensor/cuda/products.h"
 #include "tensor/cuda/teams.h"
 #include "tensor/tensor.h"
 
@@ -9,8 +10,9 @@ static int64_t tiles_in(int64_t size)
     return (size + GRDI_CUDA_TILE - 1) / GRDI_CUDA_TILE;
 }
 
-grd_status grdi_cuda_matmul(grd_device *device, const grdi_array *y, const grdi_array *a,
-                            const grdi_array *b, const grdi_array *bias)
+/* By a kernel of ours, which takes whatever there is. */
+static grd_status multiply(grd_device *device, const grdi_array *y, const grdi_array *a,
+                           const grdi_array *b, const grdi_array *bias)
 {
     const int batch = y->rank - 2;
     int64_t tiles = tiles_in(y->dim[batch].size) * tiles_in(y->dim[batch + 1].size);
@@ -21,4 +23,12 @@ grd_status grdi_cuda_matmul(grd_device *device, const grdi_array *y, const grdi_
         device, &grdi_cuda_image_matmul, "matmul", y->dtype,
         (grdi_cuda_size){ grdi_cuda_blocks_for(device, tiles), GRDI_CUDA_MATMUL_THREADS, 0 },
         (void *[]){ &tiles, (void *)y, (void *)a, (void *)b, &vector });
+}
+
+grd_status grdi_cuda_matmul(grd_device *device, const grdi_array *y, const grdi_array *a,
+                            const grdi_array *b, const grdi_array *bias)
+{
+    bool done;
+    const grd_status status = grdi_cuda_product(device, y, a, b, bias, &done);
+    return status != GRD_OK || done ? status : multiply(device, y, a, b, bias);
 }

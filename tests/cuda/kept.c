@@ -46,7 +46,7 @@ Test(cuda_kept, products)
             set_sided(a, 4 * a->on[CPU].dim[1].stride, NAN); /* in the row that shows nothing */
             set_sided(b, 6 * b->on[CPU].dim[2].stride, INFINITY);
             RUN_SIDES(kept_products, on(y), on(a), on(b), on(keep));
-            expect_same(y, allowed_in(floats[d]), "kept_products");
+            expect_sides_same(y, allowed_in(floats[d]), "kept_products");
             end_sides();
         }
 }
@@ -65,7 +65,7 @@ Test(cuda_kept, sums)
                 set_sided(b, 9 * b->on[CPU].dim[1].stride + 3 * b->on[CPU].dim[2].stride, NAN);
             }
             RUN_SIDES(kept_sums, on(y), on(a), on(b), on(keep));
-            expect_same(y, allowed_in(floats[d]), "kept_sums");
+            expect_sides_same(y, allowed_in(floats[d]), "kept_sums");
             end_sides();
         }
 }
@@ -78,7 +78,7 @@ Test(cuda_kept, nothing)
     sided *keep = make_contiguous(GRD_BOOL, 2, (int64_t[]){ 3, 4 });
     sided *keep_none = make_contiguous(GRD_BOOL, 2, (int64_t[]){ 3, 0 });
     RUN_SIDES(kept_sums, on(y), on(a), on(b), on(keep_none));
-    expect_same(y, 0, "kept_sums");
+    expect_sides_same(y, 0, "kept_sums");
     RUN_SIDES(kept_products, on(y), on(a), on(b), on(keep));
-    expect_same(y, 0, "kept_products");
+    expect_sides_same(y, 0, "kept_products");
 }

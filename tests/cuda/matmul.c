@@ -63,7 +63,7 @@ static void compare(const product *p, grd_dtype dtype)
     sided *y = make_contiguous(dtype, 4, (int64_t[]){ p->batch[0], p->batch[1], p->m, p->n });
     sided *bias = p->bias ? make_contiguous(dtype, 1, (int64_t[]){ p->n }) : NULL;
     RUN_SIDES(matmul, on(y), on(a), on(b), on(bias));
-    expect_same(y, allowed_in(dtype), "matmul");
+    expect_sides_same(y, allowed_in(dtype), "matmul");
     end_sides();
 }
 
@@ -83,5 +83,5 @@ Test(cuda_matmul, what_is_not_finite_stays_in_its_row_and_column)
     set_sided(a, 3 * 20 + 5, NAN);
     set_sided(b, 7 * 70 + 69, INFINITY);
     RUN_SIDES(matmul, on(y), on(a), on(b), NULL);
-    expect_same(y, 3e-6, "matmul");
+    expect_sides_same(y, 3e-6, "matmul");
 }

@@ -51,11 +51,11 @@ static norm make(const layout *l, grd_dtype dtype, bool weight, bool bias)
 static void expect_gradients(const norm *m, grd_dtype dtype)
 {
     const double allowed = 4 * allowed_in(dtype);
-    expect_same(m->y, allowed, "dx");
+    expect_sides_same(m->y, allowed, "dx");
     if (m->dweight)
-        expect_same(m->dweight, allowed, "dweight");
+        expect_sides_same(m->dweight, allowed, "dweight");
     if (m->dbias)
-        expect_same(m->dbias, allowed, "dbias");
+        expect_sides_same(m->dbias, allowed, "dbias");
     end_sides();
 }
 
@@ -63,8 +63,8 @@ static void compare_layer_norm(const layout *l, grd_dtype dtype, bool weight, bo
 {
     const norm m = make(l, dtype, weight, bias);
     RUN_SIDES(layer_norm, on(m.y), on(m.stats), on(m.x), on(m.weight), on(m.bias), 1e-5);
-    expect_same(m.y, 2 * allowed_in(dtype), "layer_norm");
-    expect_same(m.stats, dtype == GRD_F64 ? 1e-13 : 3e-6, "stats");
+    expect_sides_same(m.y, 2 * allowed_in(dtype), "layer_norm");
+    expect_sides_same(m.stats, dtype == GRD_F64 ? 1e-13 : 3e-6, "stats");
     RUN_SIDES(layer_norm_backward, on(m.y), on(m.dweight), on(m.dbias), on(m.dy), on(m.x),
               on(m.stats), on(m.weight));
     expect_gradients(&m, dtype);
@@ -75,8 +75,8 @@ static void compare_rms_norm(const layout *l, grd_dtype dtype, bool weight)
     const norm m = make(l, dtype, weight, false);
     RUN_SIDES(rms_norm, on(m.y), NULL, on(m.x), on(m.weight), 1e-5);
     RUN_SIDES(rms_norm, on(m.y), on(m.stats), on(m.x), on(m.weight), 1e-5);
-    expect_same(m.y, 2 * allowed_in(dtype), "rms_norm");
-    expect_same(m.stats, dtype == GRD_F64 ? 1e-13 : 3e-6, "stats");
+    expect_sides_same(m.y, 2 * allowed_in(dtype), "rms_norm");
+    expect_sides_same(m.stats, dtype == GRD_F64 ? 1e-13 : 3e-6, "stats");
     RUN_SIDES(rms_norm_backward, on(m.y), on(m.dweight), on(m.dy), on(m.x), on(m.stats),
               on(m.weight));
     expect_gradients(&m, dtype);
@@ -101,7 +101,7 @@ Test(cuda_norm, a_mean_far_from_zero)
         ((float *)m.x->on[CPU].data)[i] = 10000 + (float)(i % 7);
     set_sided(m.x, 0, 10003);
     RUN_SIDES(layer_norm, on(m.y), on(m.stats), on(m.x), NULL, NULL, 1e-5);
-    expect_same(m.y, 2e-3, "layer_norm");
+    expect_sides_same(m.y, 2e-3, "layer_norm");
     cr_assert_float_eq(((double *)m.stats->on[CPU].data)[0], 10003, 1e-2);
 }
 
@@ -111,7 +111,7 @@ Test(cuda_norm, nan_fills_its_row_alone)
     set_sided(m.x, 5, NAN);
     set_sided(m.x, 40, INFINITY);
     RUN_SIDES(rms_norm, on(m.y), on(m.stats), on(m.x), NULL, 1e-5);
-    expect_same(m.y, 1e-13, "rms_norm");
+    expect_sides_same(m.y, 1e-13, "rms_norm");
     RUN_SIDES(layer_norm, on(m.y), on(m.stats), on(m.x), NULL, NULL, 1e-5);
-    expect_same(m.y, 1e-13, "layer_norm");
+    expect_sides_same(m.y, 1e-13, "layer_norm");
 }

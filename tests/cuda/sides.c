@@ -113,7 +113,7 @@ static bool is_same(double a, double b, double allowed)
     return fabs(a - b) <= allowed * fmax(1, fmax(fabs(a), fabs(b)));
 }
 
-void expect_same(const sided *y, double allowed, const char *what)
+void expect_sides_same(const sided *y, double allowed, const char *what)
 {
     sided got = *y;
     char *memory = malloc(bytes_of(y) + 1);

@@ -28,7 +28,7 @@ void set_here(sided *x, int64_t offset, double value);
 
 /* Fails unless both sides hold the same, all memory between the elements included, but for a
  * difference of `allowed` of 1 or of what is larger. */
-void expect_same(const sided *y, double allowed, const char *what);
+void expect_sides_same(const sided *y, double allowed, const char *what);
 
 /* Frees what the test made: its .fini. */
 void end_sides(void);
