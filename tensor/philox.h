@@ -5,8 +5,14 @@
 
 #include <stdint.h>
 
+#ifdef __CUDACC__
+#define GRDI_EVERYWHERE __host__ __device__ /* nvcc's: on GPUs too */
+#else
+#define GRDI_EVERYWHERE
+#endif
+
 /* Turns the counter in `block` into four random words. */
-static inline void grdi_philox(uint32_t block[4], uint64_t key)
+static inline GRDI_EVERYWHERE void grdi_philox(uint32_t block[4], uint64_t key)
 {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     for (int round = 0; round < 10; round++) {
