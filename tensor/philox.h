@@ -6,13 +6,16 @@
 #include <stdint.h>
 
 #ifdef __CUDACC__
-#define GRDI_EVERYWHERE __host__ __device__ /* nvcc's: on GPUs too */
+#define GRDI_HOST_AND_DEVICE __host__ __device__
 #else
-#define GRDI_EVERYWHERE
+#define GRDI_HOST_AND_DEVICE
 #endif
 
+enum { GRDI_HIGH, GRDI_LOW };           /* lanes (tensor/rng.h) */
+enum { GRDI_USE_DRAW, GRDI_USE_SPLIT }; /* uses */
+
 /* Turns the counter in `block` into four random words. */
-static inline GRDI_EVERYWHERE void grdi_philox(uint32_t block[4], uint64_t key)
+GRDI_HOST_AND_DEVICE static inline void grdi_philox(uint32_t block[4], uint64_t key)
 {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     for (int round = 0; round < 10; round++) {

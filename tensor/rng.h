@@ -8,9 +8,6 @@
 #include "tensor/object.h"
 #include "tensor/philox.h"
 
-enum { GRDI_HIGH, GRDI_LOW };           /* lanes */
-enum { GRDI_USE_DRAW, GRDI_USE_SPLIT }; /* uses */
-
 /* All there is to save of a generator. */
 typedef struct grdi_rng_state {
     uint64_t seed;    /* as given to the stream that this one was split from; never changes */

@@ -171,7 +171,8 @@ typedef struct grd_allocator {
 /* The library's one global; NULL: the system's. GRD_ERROR_STATE while blocks of the current
  * allocator are in use. */
 GRD_API grd_status grd_set_allocator(const grd_allocator *allocator);
-/* Gives this thread's and the shared unused blocks back to the allocator. */
+/* Gives this thread's and the shared unused blocks back to the allocator, and those of GPUs to
+ * their driver. */
 GRD_API void grd_memory_trim(void);
 
 /* ---- Random numbers ----

@@ -40,7 +40,7 @@ static bool take_cached(grdi_cuda *cuda, size_t bytes, grdi_cu_memory *at)
     return false;
 }
 
-/* Gives all that is cached back to the driver, which may need it for another size. */
+/* All that is cached, which the driver may need for another size. */
 static void give_back(grdi_cuda *cuda)
 {
     cuda->driver->cuStreamSynchronize(cuda->stream);
@@ -111,5 +111,14 @@ void grdi_cuda_free(grd_device *device, void *memory, size_t bytes)
         cuda->blocks.cached += size;
     } else if (cuda->driver->cuCtxSetCurrent(cuda->context) == 0)
         cuda->driver->cuMemFree_v2(at);
+    pthread_mutex_unlock(&cuda->lock);
+}
+
+void grdi_cuda_give_back(grdi_cuda *cuda)
+{
+    if (cuda->driver->cuCtxSetCurrent(cuda->context) != 0)
+        return;
+    pthread_mutex_lock(&cuda->lock);
+    give_back(cuda);
     pthread_mutex_unlock(&cuda->lock);
 }

@@ -1,10 +1,6 @@
 #include "tensor/cuda/convert.cuh"
 #include "tensor/cuda/map.cuh"
 
-/* An element as it is stored, which put and number leave as it is. */
-template <class T> struct stored {
-    T value;
-};
 #define WITHIN(dtype, type)                                                                        \
     GRDI_KERNEL(copy_##dtype, int64_t n, grdi_array y, grdi_array x)                               \
     {                                                                                              \

@@ -82,6 +82,24 @@ static grd_status start_stages(grdi_cuda *cuda)
     return status;
 }
 
+/* Gives back what a start that failed had got so far. */
+static void stop(grdi_cuda *cuda)
+{
+    const grdi_driver *d = cuda->driver;
+    for (int i = 0; i < GRDI_CUDA_STAGES; i++) {
+        if (cuda->stage[i].copied)
+            d->cuEventDestroy_v2(cuda->stage[i].copied);
+        if (cuda->stage[i].memory)
+            d->cuMemFreeHost(cuda->stage[i].memory);
+    }
+    if (cuda->stream)
+        d->cuStreamDestroy_v2(cuda->stream);
+    if (cuda->context)
+        d->cuDevicePrimaryCtxRelease_v2(cuda->handle);
+    pthread_mutex_destroy(&cuda->lock);
+    free(cuda);
+}
+
 static grd_status start(grdi_cuda *cuda)
 {
     grd_status status = describe(cuda);
@@ -97,25 +115,87 @@ static grd_status start(grdi_cuda *cuda)
 static const grdi_kernels kernels = {
     .abs = grdi_cuda_abs,
     .add = grdi_cuda_add,
+    .add_scaled = grdi_cuda_add_scaled,
+    .affine = grdi_cuda_affine,
+    .arange = grdi_cuda_arange,
+    .argmax = grdi_cuda_argmax,
+    .band = grdi_cuda_band,
+    .bernoulli = grdi_cuda_bernoulli,
+    .check_range = grdi_cuda_check_range,
+    .clamp = grdi_cuda_clamp,
+    .compare = grdi_cuda_compare,
+    .compare_scalar = grdi_cuda_compare_scalar,
     .copy = grdi_cuda_copy,
     .cos = grdi_cuda_cos,
+    .cross_entropy = grdi_cuda_cross_entropy,
+    .cross_entropy_backward = grdi_cuda_cross_entropy_backward,
     .div = grdi_cuda_div,
+    .div_scalar = grdi_cuda_div_scalar,
+    .dropout = grdi_cuda_dropout,
+    .erf = grdi_cuda_erf,
     .exp = grdi_cuda_exp,
     .fill = grdi_cuda_fill,
+    .first_nan = grdi_cuda_first_nan,
     .flash_attention = grdi_cuda_flash_attention,
     .flash_attention_additive = grdi_cuda_flash_attention_additive,
     .flash_attention_backward = grdi_cuda_flash_attention_backward,
+    .gather = grdi_cuda_gather,
+    .gelu = grdi_cuda_gelu,
+    .gelu_backward = grdi_cuda_gelu_backward,
+    .gelu_tanh = grdi_cuda_gelu_tanh,
+    .gelu_tanh_backward = grdi_cuda_gelu_tanh_backward,
+    .index_add = grdi_cuda_index_add,
+    .index_select = grdi_cuda_index_select,
+    .isfinite = grdi_cuda_isfinite,
+    .kept_products = grdi_cuda_kept_products,
+    .kept_sums = grdi_cuda_kept_sums,
+    .layer_norm = grdi_cuda_layer_norm,
+    .layer_norm_backward = grdi_cuda_layer_norm_backward,
+    .linspace = grdi_cuda_linspace,
     .log = grdi_cuda_log,
+    .log_softmax = grdi_cuda_log_softmax,
+    .log_softmax_backward = grdi_cuda_log_softmax_backward,
+    .logical_and = grdi_cuda_logical_and,
+    .logical_not = grdi_cuda_logical_not,
+    .logical_or = grdi_cuda_logical_or,
+    .logsumexp = grdi_cuda_logsumexp,
+    .masked_fill = grdi_cuda_masked_fill,
+    .masked_softmax = grdi_cuda_masked_softmax,
+    .masked_softmax_backward = grdi_cuda_masked_softmax_backward,
+    .matmul = grdi_cuda_matmul,
+    .max = grdi_cuda_max,
     .maximum = grdi_cuda_maximum,
+    .min = grdi_cuda_min,
     .minimum = grdi_cuda_minimum,
     .mul = grdi_cuda_mul,
+    .multinomial = grdi_cuda_multinomial,
+    .normal = grdi_cuda_normal,
     .pow = grdi_cuda_pow,
+    .pow_scalar = grdi_cuda_pow_scalar,
+    .random_integers = grdi_cuda_random_integers,
+    .relu = grdi_cuda_relu,
+    .relu_backward = grdi_cuda_relu_backward,
+    .rms_norm = grdi_cuda_rms_norm,
+    .rms_norm_backward = grdi_cuda_rms_norm_backward,
     .rsqrt = grdi_cuda_rsqrt,
+    .scatter_add = grdi_cuda_scatter_add,
+    .sigmoid = grdi_cuda_sigmoid,
+    .sigmoid_backward = grdi_cuda_sigmoid_backward,
     .sign = grdi_cuda_sign,
+    .silu = grdi_cuda_silu,
+    .silu_backward = grdi_cuda_silu_backward,
     .sin = grdi_cuda_sin,
+    .softmax = grdi_cuda_softmax,
+    .softmax_backward = grdi_cuda_softmax_backward,
     .sqrt = grdi_cuda_sqrt,
     .square = grdi_cuda_square,
     .sub = grdi_cuda_sub,
+    .sum = grdi_cuda_sum,
+    .tanh = grdi_cuda_tanh,
+    .tanh_backward = grdi_cuda_tanh_backward,
+    .uniform = grdi_cuda_uniform,
+    .var = grdi_cuda_var,
+    .where = grdi_cuda_where,
 };
 
 static grdi_cuda *make(const grdi_driver *driver, int n)
@@ -137,7 +217,7 @@ static grdi_cuda *make(const grdi_driver *driver, int n)
     if (start(cuda) == GRD_OK)
         return cuda;
     grdi_fail(GRD_ERROR_MEMORY, "cuda", "%s has no memory left for a context", cuda->name);
-    free(cuda);
+    stop(cuda);
     return NULL;
 }
 
@@ -148,10 +228,11 @@ bool grd_cuda_available(void)
 }
 
 /* Made when first asked for, and kept: tensors point at their device. */
+static grdi_cuda *made[MOST_DEVICES];
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
 grd_device *grd_cuda(int n)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static grdi_cuda *made[MOST_DEVICES];
     const char *why;
     const grdi_driver *driver = grdi_cuda_driver(&why);
     if (grdi_latched())
@@ -160,11 +241,21 @@ grd_device *grd_cuda(int n)
         return grdi_fail(GRD_ERROR_DEVICE, "cuda", "GPU %d is out of reach: %s", n, why);
     const int count = driver->devices < MOST_DEVICES ? driver->devices : MOST_DEVICES;
     if (n < 0 || n >= count)
-        return grdi_fail(GRD_ERROR_DEVICE, "cuda", "there is no GPU %d: there are %d, from 0 on", n,
-                         count);
-    pthread_mutex_lock(&lock);
+        return grdi_fail(GRD_ERROR_DEVICE, "cuda", "there is no GPU %d: there %s %d, from 0 on", n,
+                         count == 1 ? "is" : "are", count);
+    pthread_mutex_lock(&making);
     if (!made[n])
         made[n] = make(driver, n);
-    pthread_mutex_unlock(&lock);
-    return made[n] ? &made[n]->device : NULL;
+    grdi_cuda *cuda = made[n];
+    pthread_mutex_unlock(&making);
+    return cuda ? &cuda->device : NULL;
+}
+
+void grdi_cuda_trim(void)
+{
+    pthread_mutex_lock(&making);
+    for (int n = 0; n < MOST_DEVICES; n++)
+        if (made[n])
+            grdi_cuda_give_back(made[n]);
+    pthread_mutex_unlock(&making);
 }

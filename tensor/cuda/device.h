@@ -64,6 +64,10 @@ grd_status grdi_cuda_enter(const grdi_cuda *cuda);
 void *grdi_cuda_allocate(grd_device *device, size_t bytes);
 void grdi_cuda_free(grd_device *device, void *memory, size_t bytes);
 
+/* Gives what is cached back to the driver; the other of every device that was made. */
+void grdi_cuda_give_back(grdi_cuda *cuda);
+void grdi_cuda_trim(void);
+
 /* transfer.c */
 grd_status grdi_cuda_upload(grd_device *device, void *to, const void *from, size_t bytes);
 grd_status grdi_cuda_download(grd_device *device, void *to, const void *from, size_t bytes);

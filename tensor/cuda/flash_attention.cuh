@@ -519,7 +519,7 @@ __device__ __forceinline__ unsigned seen_bits(const head_pairs &p, corner at)
 /* Bit w: whether word w of a block of four keeps its pair. */
 __device__ __forceinline__ unsigned kept_of_four(const grdi_cuda_flash &f, uint64_t number)
 {
-    uint32_t words[4] = { (uint32_t)number, (uint32_t)(number >> 32), 0, 0 };
+    uint32_t words[4] = { (uint32_t)number, (uint32_t)(number >> 32), GRDI_HIGH, GRDI_USE_DRAW };
     unsigned bits = 0;
     grdi_philox(words, f.draw.key);
 #pragma unroll

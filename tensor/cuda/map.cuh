@@ -4,6 +4,30 @@
 
 #include "tensor/cuda/kernel.cuh"
 
+__device__ inline int64_t thread_of_grid()
+{
+    return (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+}
+
+__device__ inline int64_t threads_of_grid()
+{
+    return (int64_t)gridDim.x * blockDim.x;
+}
+
+/* i / by and i % by of numbers that are not negative: most have 32 bits. */
+struct split {
+    int64_t quotient, rest;
+};
+
+__device__ inline split divided(int64_t i, int64_t by)
+{
+    if ((i | by) >> 32 == 0) {
+        const unsigned quotient = (unsigned)i / (unsigned)by;
+        return { quotient, (unsigned)i - quotient * (unsigned)by };
+    }
+    return { i / by, i % by };
+}
+
 /* Where in memory the i-th element lies, in row-major order. Few divisions have 64 bits. */
 __device__ inline int64_t offset_of(const grdi_array &x, int64_t i)
 {
@@ -25,6 +49,11 @@ __device__ inline int64_t offset_of(const grdi_array &x, int64_t i)
     }
     return offset;
 }
+
+/* An element as it is stored, which put and number leave as it is. */
+template <class T> struct stored {
+    T value;
+};
 
 /* As many elements as one instruction moves. */
 template <class T, int N> struct alignas(sizeof(T) * N) pack {
@@ -58,8 +87,7 @@ template <class Y, class... X, class F, class... Array>
 __device__ inline void map(int64_t n, F f, const grdi_array &y, const Array &...x)
 {
     constexpr int N = largest<Y, X...>::size == 8 ? 2 : 4;
-    const int64_t first = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    const int64_t step = (int64_t)gridDim.x * blockDim.x;
+    const int64_t first = thread_of_grid(), step = threads_of_grid();
     int64_t done = 0;
     if (is_whole(y) && (is_whole(x) && ...)) {
 #pragma unroll 1

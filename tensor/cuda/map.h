@@ -8,6 +8,10 @@
 /* Elements that a thread does before there are more blocks. */
 enum { GRDI_CUDA_EACH = 4 };
 
+/* Runs a kernel over n elements; the first of its arguments is n itself, which is set here. */
+grd_status grdi_cuda_map(grd_device *device, const grdi_cuda_image *image, const char *kernel,
+                         grd_dtype dtype, int64_t n, void *arguments[]);
+
 grd_status grdi_cuda_map_1(grd_device *device, const grdi_cuda_image *image, const char *kernel,
                            const grdi_array *y, const grdi_array *x);
 grd_status grdi_cuda_map_2(grd_device *device, const grdi_cuda_image *image, const char *kernel,

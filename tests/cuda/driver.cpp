@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <mutex>
 #include <string>
 #include <sys/mman.h>
 #include <vector>
@@ -34,6 +35,9 @@ std::map<grdi_cu_function *, int> allowed_shared; /* bytes, where more than usua
 
 long calls, fail_at;
 int fail_with;
+long objects; /* contexts, streams, events and pinned memory that were not given back */
+
+std::recursive_mutex lock;
 
 /* ---- Memory ---- */
 
@@ -162,12 +166,17 @@ int begin()
     calls++;
     if (lasting)
         return lasting;
-    return fail_at > 0 && calls == fail_at ? fail_with : 0;
+    if (fail_at == 0 || calls != fail_at)
+        return 0;
+    if (fail_with >= GRDI_CU_FIRST_LASTING && fail_with <= GRDI_CU_LAST_LASTING)
+        lasting = fail_with;
+    return fail_with;
 }
 
 } // namespace
 
 #define BEGIN                                                                                      \
+    const std::lock_guard<std::recursive_mutex> locked(lock);                                      \
     const int failed = begin();                                                                    \
     if (failed)                                                                                    \
     return failed
@@ -192,6 +201,11 @@ size_t emulated_held(void)
     return held;
 }
 
+long emulated_objects(void)
+{
+    return objects;
+}
+
 void emulated_limit(size_t bytes)
 {
     limit = bytes;
@@ -213,7 +227,8 @@ int cuInit(unsigned)
 
 int cuDriverGetVersion(int *version)
 {
-    *version = 13000;
+    const char *told = getenv("EMULATED_VERSION");
+    *version = told ? atoi(told) : 13000;
     return 0;
 }
 
@@ -233,7 +248,8 @@ int cuGetErrorString(int result, const char **text)
 
 int cuDeviceGetCount(int *count)
 {
-    *count = 2;
+    const char *told = getenv("EMULATED_GPUS");
+    *count = told ? atoi(told) : 2;
     return 0;
 }
 
@@ -268,12 +284,19 @@ int cuDevicePrimaryCtxRetain(grdi_cu_context **context, int device)
 {
     BEGIN;
     *context = (grdi_cu_context *)(uintptr_t)(device + 1);
+    objects++;
     return 0;
 }
 
 int cuCtxSetCurrent(grdi_cu_context *)
 {
     BEGIN;
+    return 0;
+}
+
+int cuDevicePrimaryCtxRelease_v2(int)
+{
+    objects--;
     return 0;
 }
 
@@ -317,7 +340,15 @@ int cuMemHostAlloc(void **memory, size_t bytes, unsigned)
 {
     BEGIN;
     *memory = malloc(bytes);
+    objects += *memory != nullptr;
     return *memory ? 0 : GRDI_CU_OUT_OF_MEMORY;
+}
+
+int cuMemFreeHost(void *memory)
+{
+    free(memory);
+    objects--;
+    return 0;
 }
 
 int cuMemcpyHtoDAsync_v2(grdi_cu_memory to, const void *from, size_t bytes, grdi_cu_stream *)
@@ -338,6 +369,13 @@ int cuStreamCreate(grdi_cu_stream **stream, unsigned)
 {
     BEGIN;
     *stream = (grdi_cu_stream *)(uintptr_t)1;
+    objects++;
+    return 0;
+}
+
+int cuStreamDestroy_v2(grdi_cu_stream *)
+{
+    objects--;
     return 0;
 }
 
@@ -351,6 +389,13 @@ int cuEventCreate(grdi_cu_event **event, unsigned)
 {
     BEGIN;
     *event = (grdi_cu_event *)(uintptr_t)1;
+    objects++;
+    return 0;
+}
+
+int cuEventDestroy_v2(grdi_cu_event *)
+{
+    objects--;
     return 0;
 }
 

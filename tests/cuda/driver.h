@@ -12,6 +12,7 @@ extern "C" {
 long emulated_calls(void);                  /* that were made so far */
 void emulated_fail(long after, int result); /* the call that comes so much later; 0: none */
 size_t emulated_held(void);                 /* bytes of device memory */
+long emulated_objects(void);                /* other things that are held */
 void emulated_limit(size_t bytes);          /* of device memory */
 void emulated_schedule(int order, uint64_t seed);
 

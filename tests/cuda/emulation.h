@@ -169,6 +169,27 @@ inline unsigned __umulhi(unsigned a, unsigned b)
     return (unsigned)((uint64_t)a * b >> 32);
 }
 
+inline uint64_t __umul64hi(uint64_t a, uint64_t b)
+{
+    return (uint64_t)((unsigned __int128)a * b >> 64);
+}
+
+inline void sincospi(double x, double *sine, double *cosine)
+{
+    *sine = std::sin(x * 3.14159265358979323846);
+    *cosine = std::cos(x * 3.14159265358979323846);
+}
+
+inline int __popc(unsigned bits)
+{
+    return __builtin_popcount(bits);
+}
+
+inline int __ffs(unsigned bits)
+{
+    return __builtin_ffs((int)bits);
+}
+
 using std::abs;
 using std::cos;
 using std::erf;

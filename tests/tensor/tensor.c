@@ -63,15 +63,3 @@ Test(tensor, views_share_memory)
     cr_assert_eq(grd_item(grd_sum(x)), 15);
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
 }
-
-Test(tensor, cuda_is_asked_for)
-{
-    grd_scope *scope = grd_scope_begin();
-    if (!grd_cuda_available()) {
-        cr_assert_null(grd_cuda(1));
-        cr_assert_str_eq(grd_last_error().message,
-                         "GPU 1 is out of reach: this library was built without CUDA");
-        cr_assert_eq(grd_error_take(), GRD_ERROR_DEVICE);
-    }
-    cr_assert_eq(grd_scope_end(scope), GRD_OK);
-}

@@ -1,0 +1,3 @@
+#include "tests/cuda/emulation.h"
+
+#include "tests/cuda/planted.cu"
