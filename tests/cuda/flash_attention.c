@@ -60,10 +60,16 @@ static grd_tensor *any_strides(grd_tensor *x)
     return one_in(3) ? grd_transpose(grd_contiguous(grd_transpose(x, 2, 3)), 2, 3) : x;
 }
 
+/* How far a band reaches: often just beyond a tile, which is of 32 or 64. */
+static int64_t pick_reach(int64_t keys)
+{
+    return one_in(2) ? pick(keys + 1) : 1 + 64 * pick(2);
+}
+
 static void choose_band(grdi_flash_call *c, int64_t queries, int64_t keys)
 {
-    c->left = one_in(3) ? pick(keys + 1) : INT64_MAX;
-    c->right = one_in(2) ? 0 : one_in(2) ? pick(keys + 1) : INT64_MAX;
+    c->left = one_in(2) ? pick_reach(keys) : INT64_MAX;
+    c->right = one_in(2) ? 0 : one_in(2) ? pick_reach(keys) : INT64_MAX;
     c->offset = one_in(2) ? 0 : pick(queries + keys) - queries;
 }
 
