@@ -261,12 +261,12 @@ static void sweep(int count, grd_dtype dtype, const char *what, double rtol)
 
 Test(cuda_flash_attention, f64_agrees)
 {
-    sweep(40, GRD_F64, "f64", 1e-13);
+    sweep(80, GRD_F64, "f64", 1e-13);
 }
 
 Test(cuda_flash_attention, f32_agrees)
 {
-    sweep(40, GRD_F32, "f32", 1e-5);
+    sweep(80, GRD_F32, "f32", 1e-5);
 }
 
 Test(cuda_flash_attention, f16_agrees)
