@@ -111,7 +111,7 @@ static double score(const head *h, int64_t i)
         const double *key = row(h->key, h->at_key, j, h->size, h->key_row);
         const double raw = h->how->scale * dot(h->size, query, key);
         h->scores[j] = capped(raw, h->how->softcap, &h->slopes[j]) + additive_of(h, i, j);
-        if (!(h->scores[j] <= most)) /* a NaN too */
+        if (!(h->scores[j] <= most) && !isnan(most)) /* a NaN too, which then stays */
             most = h->scores[j];
     }
     return most;

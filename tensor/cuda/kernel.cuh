@@ -13,6 +13,10 @@
 /* A kernel: GRDI_KERNEL(name, parameters...) { body }. */
 #define GRDI_KERNEL(name, ...) extern "C" __global__ void name(__VA_ARGS__)
 
+/* The same, never launched with more threads to a block: it may use the registers of the others. */
+#define GRDI_KERNEL_OF(threads, name, ...)                                                         \
+    extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
+
 /* Memory that a block shares: GRDI_SHARED(float, sums, 32). Unset at first. */
 #define GRDI_SHARED(type, name, count) __shared__ type name[count]
 

@@ -10,7 +10,10 @@ typedef struct known {
     const char *kernel; /* NULL: the place is free */
     grd_dtype dtype;
     grdi_cu_function *function;
+    unsigned shared; /* bytes that a block may have so far */
 } known;
+
+enum { ALWAYS_SHARED = 48 << 10 }; /* more has to be asked for */
 
 typedef struct loaded {
     const grdi_cuda_image *image;
@@ -78,27 +81,44 @@ static grd_status load(grdi_cuda *cuda, const grdi_cuda_image *image, grdi_cu_mo
 }
 
 static grd_status find(grdi_cuda *cuda, const grdi_cuda_image *image, const char *kernel,
-                       grd_dtype dtype, grdi_cu_function **function)
+                       grd_dtype dtype, known **found)
 {
     char name[96];
     grdi_cu_module *module;
+    grdi_cu_function *function;
     if (!have_room(cuda))
         return GRD_ERROR_MEMORY;
-    known *place = place_of(cuda->functions, kernel, dtype);
-    *function = place->function;
+    known *place = *found = place_of(cuda->functions, kernel, dtype);
     if (place->kernel)
         return GRD_OK;
     snprintf(name, sizeof name, "%s_%s", kernel, grdi_dtype_name(dtype));
     const grd_status status = load(cuda, image, &module);
     if (status != GRD_OK)
         return status;
-    const int result = cuda->driver->cuModuleGetFunction(function, module, name);
+    const int result = cuda->driver->cuModuleGetFunction(&function, module, name);
     if (result != 0)
         return result == GRDI_CU_NOT_FOUND ? GRD_ERROR_UNSUPPORTED
                                            : grdi_cuda_status(cuda, "cuModuleGetFunction", result);
-    *place = (known){ kernel, dtype, *function };
+    *place = (known){ kernel, dtype, function, ALWAYS_SHARED };
     cuda->functions->count++;
     return GRD_OK;
+}
+
+static grd_status find_for(grdi_cuda *cuda, const grdi_cuda_image *image, const char *kernel,
+                           grd_dtype dtype, unsigned shared, grdi_cu_function **function)
+{
+    known *found;
+    grd_status status = find(cuda, image, kernel, dtype, &found);
+    if (status != GRD_OK)
+        return status;
+    *function = found->function;
+    if (shared <= found->shared)
+        return GRD_OK;
+    status =
+        GRDI_CUDA_CALL(cuda, cuFuncSetAttribute, (*function, GRDI_CU_DYNAMIC_SHARED, (int)shared));
+    if (status == GRD_OK)
+        found->shared = shared;
+    return status;
 }
 
 grd_status grdi_cuda_launch(grd_device *device, const grdi_cuda_image *image, const char *kernel,
@@ -110,7 +130,7 @@ grd_status grdi_cuda_launch(grd_device *device, const grdi_cuda_image *image, co
     if (size.blocks == 0 || status != GRD_OK)
         return status;
     pthread_mutex_lock(&cuda->lock);
-    status = find(cuda, image, kernel, dtype, &function);
+    status = find_for(cuda, image, kernel, dtype, size.shared, &function);
     pthread_mutex_unlock(&cuda->lock);
     if (status != GRD_OK)
         return status;

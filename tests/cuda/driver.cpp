@@ -31,6 +31,8 @@ std::multimap<size_t, grdi_cu_memory> freed;
 std::vector<emulation::call> queue; /* what was asked of a stream and not waited for */
 int lasting;                        /* the result of all further calls */
 
+std::map<grdi_cu_function *, int> allowed_shared; /* bytes, where more than usual */
+
 long calls, fail_at;
 int fail_with;
 long objects; /* contexts, streams, events and pinned memory that were not given back */
@@ -443,9 +445,11 @@ int cuModuleGetFunction(grdi_cu_function **function, grdi_cu_module *, const cha
     return GRDI_CU_NOT_FOUND;
 }
 
-int cuFuncSetAttribute(grdi_cu_function *, int, int)
+int cuFuncSetAttribute(grdi_cu_function *function, int attribute, int value)
 {
     BEGIN;
+    if (attribute == GRDI_CU_DYNAMIC_SHARED)
+        allowed_shared[function] = value;
     return 0;
 }
 
@@ -457,7 +461,9 @@ int cuLaunchKernel(grdi_cu_function *function, unsigned grid_x, unsigned grid_y,
     const auto *kernel = (const emulation::kernel *)function;
     const emulation::call call = kernel->bind(kernel->function, arguments);
     const emulation::three grid = { grid_x, grid_y, grid_z }, block = { block_x, block_y, block_z };
-    if (grid_x == 0 || grid_y == 0 || grid_z == 0)
+    const auto allowed = allowed_shared.find(function);
+    if (grid_x == 0 || grid_y == 0 || grid_z == 0 ||
+        shared > (allowed == allowed_shared.end() ? 48u << 10 : (unsigned)allowed->second))
         return 1; /* CUDA_ERROR_INVALID_VALUE, as the driver */
     queue.push_back([=] { run_kernel(kernel, grid, block, shared, call); });
     return 0;

@@ -83,6 +83,7 @@ template <class T> T shuffle(unsigned mask, T value, unsigned source)
     static void name(__VA_ARGS__);                                                                 \
     static emulation::kernel kernel_##name(#name, name);                                           \
     static void name(__VA_ARGS__)
+#define GRDI_KERNEL_OF(threads, name, ...) GRDI_KERNEL(name, __VA_ARGS__)
 #define GRDI_SHARED(type, name, count)                                                             \
     static const char site_##name = 0;                                                             \
     type *name = (type *)emulation::shared_of(&site_##name, sizeof(type) * (count))
@@ -91,6 +92,12 @@ template <class T> T shuffle(unsigned mask, T value, unsigned source)
 inline void __syncthreads()
 {
     emulation::wait_for_block();
+}
+
+/* Whether any thread of the block says so. */
+inline int __syncthreads_or(int value)
+{
+    return emulation::any_of_block(value != 0);
 }
 
 inline void __syncwarp(unsigned mask = ~0u)
@@ -194,6 +201,8 @@ using std::exp;
 using std::exp2;
 using std::fabs;
 using std::fma;
+using std::fmax;
+using std::fmin;
 using std::isfinite;
 using std::isnan;
 using std::log;

@@ -30,6 +30,7 @@ struct fiber {
     bool started;
     state is;
     unsigned mask; /* who is waited for */
+    bool voted;
     three index;
     void *stack;
 };
@@ -271,6 +272,17 @@ bool run_grid(three grid, three block, size_t bytes, body *run, void *context)
 void wait_for_block()
 {
     wait(AT_BLOCK, 0);
+}
+
+bool any_of_block(bool value)
+{
+    running->voted = value;
+    wait_for_block();
+    bool any = false;
+    for (unsigned i = 0; i < threads; i++)
+        any |= fibers[i].is != ENDED && fibers[i].voted;
+    wait_for_block();
+    return any;
 }
 
 void wait_for_warp(unsigned mask)

@@ -35,6 +35,9 @@ bool run_grid(three grid, three block, size_t shared, body *run, void *context);
 /* Waits until all threads of the block that have not ended are here. */
 void wait_for_block();
 
+/* The same; whether one of them that got here said `value`. */
+bool any_of_block(bool value);
+
 /* Waits until those of `mask` in this warp that have not ended are here. */
 void wait_for_warp(unsigned mask);
 

@@ -206,3 +206,22 @@ Test(flash_attention, a_query_without_keys_gets_zeros)
     cr_assert_eq(grd_item(grd_sum(grd_abs(grd_tensor_grad(q)))), 0);
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
 }
+
+/* Keys that score -infinity behind it do not hide it. */
+Test(flash_attention, a_score_that_is_no_number_shows)
+{
+    const double added[] = { NAN, -INFINITY };
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .dtype = GRD_F64 });
+    const grd_tensor *x = grd_ones(GRD_SHAPE(1, 1, 2, 4));
+    const grdi_flash_call call = { .query = x,
+                                   .key = x,
+                                   .value = x,
+                                   .scale = 1,
+                                   .left = FAR,
+                                   .right = FAR,
+                                   .additive = grd_from_f64(added, 2, GRD_SHAPE(1, 1, 1, 2)) };
+    grd_tensor *logsumexp, *y = grdi_attend(&call, &logsumexp);
+    cr_assert(isnan(grd_item_at(y, GRD_DIMS(0, 0, 0, 0))));
+    cr_assert(isnan(grd_item_at(logsumexp, GRD_DIMS(0, 0, 0))));
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
+}
