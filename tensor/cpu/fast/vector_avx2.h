@@ -84,6 +84,12 @@ static inline vec where_less(vec x, vec y, vec a, vec b)
     return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, y, _CMP_LT_OQ));
 }
 
+static inline bool all_within(vec x, float low, float high)
+{
+    const vec above = _mm256_cmp_ps(x, all(low), _CMP_GE_OQ);
+    return _mm256_movemask_ps(_mm256_and_ps(above, _mm256_cmp_ps(x, all(high), _CMP_LE_OQ))) == 0xff;
+}
+
 static inline vec with_sign(vec x, vec y)
 {
     return _mm256_or_ps(magnitude(x), _mm256_and_ps(all(-0.0f), y));
@@ -163,6 +169,16 @@ static inline wide low_half(vec x)
 static inline wide high_half(vec x)
 {
     return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+}
+
+static inline vec narrow(wide low, wide high)
+{
+    return _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low));
+}
+
+static inline wide wide_mul_add(wide a, wide b, wide c)
+{
+    return _mm256_fmadd_pd(a, b, c);
 }
 
 static inline double wide_sum_of(wide x)

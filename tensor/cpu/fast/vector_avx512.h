@@ -85,6 +85,12 @@ static inline vec where_less(vec x, vec y, vec a, vec b)
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), b, a);
 }
 
+static inline bool all_within(vec x, float low, float high) /* false if one is NaN */
+{
+    return (_mm512_cmp_ps_mask(x, all(low), _CMP_GE_OQ) &
+            _mm512_cmp_ps_mask(x, all(high), _CMP_LE_OQ)) == 0xffff;
+}
+
 static inline vec with_sign(vec x, vec y)
 {
     const __m512i sign = _mm512_set1_epi32(INT32_MIN);
@@ -165,6 +171,17 @@ static inline wide high_half(vec x)
 {
     const __m512d bits = _mm512_castps_pd(x);
     return _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(bits, 1)));
+}
+
+static inline vec narrow(wide low, wide high) /* both halves, rounded */
+{
+    const __m512d bits = _mm512_castps_pd(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)));
+    return _mm512_castpd_ps(_mm512_insertf64x4(bits, _mm256_castps_pd(_mm512_cvtpd_ps(high)), 1));
+}
+
+static inline wide wide_mul_add(wide a, wide b, wide c)
+{
+    return _mm512_fmadd_pd(a, b, c);
 }
 
 static inline double wide_sum_of(wide x)
