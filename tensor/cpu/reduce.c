@@ -134,6 +134,27 @@ static grd_status reduce_parts(void *context, int64_t first, int64_t last)
     return GRD_OK;
 }
 
+/* Rows of a matrix that lie ready, whose results lie side by side: short rows are many. */
+static grd_status reduce_rows(void *context, int64_t first, int64_t last)
+{
+    const reduction *r = context;
+    const int64_t n = grdi_row_length(&r->part);
+    float *y = grdi_element(r->y, 0);
+    for (int64_t i = first; i < last; i++) {
+        grdi_total total = r->reducer->start;
+        r->reducer->f32(r->reducer->context, &total, n, grdi_element(r->x, i * r->x->dim[0].stride),
+                        0);
+        y[i] = (float)(r->reducer->factor * total.real);
+    }
+    return GRD_OK;
+}
+
+static bool is_in_rows(const reduction *r)
+{
+    return r->x->dtype == GRD_F32 && r->y->dtype == GRD_F32 && r->y->rank == 1 &&
+           grdi_row_stride(r->y) == 1 && r->tiles > 0 && lies_ready(&r->part, r->reducer);
+}
+
 /* The parts' totals, in their order. */
 static void combine(const reduction *r, int64_t results)
 {
@@ -165,7 +186,8 @@ grd_status grdi_reduce(const grdi_array *y, const grdi_array *x, int reduced,
     r.part = grdi_reduced_part(x, reduced);
     r.tiles = r.grain = tiles_in(&r.part);
     if (results >= FEW || r.tiles <= PART)
-        return grdi_parallel(results, grdi_grain(20 + 100 * (double)r.tiles), reduce_parts, &r);
+        return grdi_parallel(results, grdi_grain(20 + 100 * (double)r.tiles),
+                             is_in_rows(&r) ? reduce_rows : reduce_parts, &r);
 
     r.grain = PART;
     r.parts = (r.tiles + PART - 1) / PART;
