@@ -113,7 +113,7 @@ grd_status grdi_cpu_index_select(grd_device *device, const grdi_array *y, const 
     return grdi_parallel(outer * n, grdi_grain(5 + 0.2 * (double)inner), select_rows, &in);
 }
 
-enum { BLOCK = 128 };
+enum { BLOCK = 64 };
 
 /* y[i] += x[i] of the type that is summed in. */
 static void add_row(grd_dtype dtype, int64_t n, void *y, const void *x)
