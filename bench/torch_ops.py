@@ -91,24 +91,22 @@ class Inputs:
 
 
 def forward(torch, op, inputs, runs):
-    functional = torch.nn.functional
-
     def sample():
         with torch.no_grad():
             start = time.perf_counter_ns()
             for _ in range(runs):
-                op(torch, functional, inputs)
+                op(inputs)
             return (time.perf_counter_ns() - start) / 1e3 / runs
     return sample
 
 
 def backward(torch, op, inputs, runs):
-    dy = torch.ones_like(op(torch, torch.nn.functional, inputs)).detach()
+    dy = torch.ones_like(op(inputs)).detach()
 
     def sample():
         ns = 0
         for _ in range(runs):
-            y = op(torch, torch.nn.functional, inputs)
+            y = op(inputs)
             start = time.perf_counter_ns()
             y.backward(dy)
             ns += time.perf_counter_ns() - start
@@ -117,9 +115,11 @@ def backward(torch, op, inputs, runs):
     return sample
 
 
-def make(torch, name):
-    """The function that takes a sample of the case of that name."""
+def make(torch, name, wrap=lambda op: op):
+    """The function that takes a sample of the case of that name; wrap may compile the op."""
     way, op, rows, columns, f64 = re.fullmatch(r"op\.(\w+)\.(\w+)\.(\d+)\.(\d+)(\.f64)?", name).groups()
     inputs = Inputs(torch, int(rows), int(columns), torch.float64 if f64 else torch.float32)
     runs = 10 if int(rows) * int(columns) <= SMALL else 1
-    return (forward if way == "forward" else backward)(torch, (OPS | WITHOUT_WALK)[op], inputs, runs)
+    run = (OPS | WITHOUT_WALK)[op]
+    wrapped = wrap(lambda inputs: run(torch, torch.nn.functional, inputs))
+    return (forward if way == "forward" else backward)(torch, wrapped, inputs, runs)

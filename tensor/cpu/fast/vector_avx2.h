@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LANES = 8 };
+enum { LANES = 8, REGISTERS = 16 };
 typedef __m256 vec;
 
 static inline vec all(float x)
@@ -111,6 +111,23 @@ static inline vec scale(vec x, vec n)
     const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
     const __m256i kept = _mm256_max_epi32(exponent, _mm256_setzero_si256());
     return x * _mm256_castsi256_ps(_mm256_slli_epi32(kept, 23));
+}
+
+/* x 2^n for the whole number n that is nearest to y, -127 <= y <= 0, by shifted(y): its last bits
+ * are n's with the exponent's offset, of which -127 is 0. unshifted gives n. */
+static inline vec shifted(vec y)
+{
+    return y + all(12582912.0f + 127);
+}
+
+static inline vec unshifted(vec n)
+{
+    return n - all(12582912.0f + 127);
+}
+
+static inline vec scale_shifted(vec x, vec n)
+{
+    return x * _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(n), 23));
 }
 
 /* In two steps, each by a normal number. */

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LANES = 16 };
+enum { LANES = 16, REGISTERS = 32 };
 typedef __m512 vec;
 
 static inline vec all(float x)
@@ -111,6 +111,22 @@ static inline vec nearest(vec x)
 static inline vec scale(vec x, vec n) /* x 2^n for a whole n from -150 to 127 */
 {
     return _mm512_scalef_ps(x, n);
+}
+
+/* x 2^n for the whole number n that is nearest to y, -127 <= y <= 0, by shifted(y). */
+static inline vec shifted(vec y)
+{
+    return nearest(y);
+}
+
+static inline vec unshifted(vec n)
+{
+    return n;
+}
+
+static inline vec scale_shifted(vec x, vec n) /* 0 for -127, as in all sets */
+{
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(n, all(-127), _CMP_NEQ_UQ), x, n);
 }
 
 static inline vec scale_far(vec x, vec n) /* the same up to 150, rounded once */
