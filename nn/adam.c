@@ -17,7 +17,7 @@ static bool step(const grd_optimizer *self, grdi_slot *slot, double lr, const gr
         .root = 1 / sqrt(1 - pow(option[BETA2], steps)),
         .eps = option[EPS],
     };
-    return grdi_adam_step(slot->parameter, slot->moment[0], slot->moment[1], gradient, &numbers);
+    return grdi_adam_step(slot->master, slot->moment[0], slot->moment[1], gradient, &numbers);
 }
 
 static const grdi_algorithm adam = {

@@ -1,5 +1,6 @@
 /* What all optimizers share: slots for parameters, groups, and the checks before a step. */
 #include "nn/optimizer.h"
+#include "tensor/front.h"
 
 #include <math.h>
 #include <string.h>
@@ -7,9 +8,11 @@
 static void optimizer_destroy(void *object)
 {
     grd_optimizer *self = object;
-    for (int64_t i = 0; i < self->num_slots; i++)
+    for (int64_t i = 0; i < self->num_slots; i++) {
+        grdi_release(self->slots[i].master);
         for (int m = 0; m < self->num_moments; m++)
             grdi_release(self->slots[i].moment[m]);
+    }
     grdi_release(self->module);
     grdi_free(self, self->bytes);
 }
@@ -59,14 +62,6 @@ static bool is_trained(const grd_tensor *parameter)
     return grd_tensor_requires_grad(parameter);
 }
 
-static bool check_dtype(const char *op, grd_named parameter)
-{
-    const grd_dtype dtype = parameter.tensor->array.dtype;
-    return dtype == GRD_F32 || dtype == GRD_F64 ||
-           grdi_fail(GRD_ERROR_DTYPE, op, "%s is %s: optimizers train f32 and f64", parameter.name,
-                     grdi_dtype_name(dtype));
-}
-
 /* Counts what will be trained, and the characters of its names. */
 static bool measure(const char *op, const grd_module *module, int64_t *slots, size_t *chars)
 {
@@ -74,14 +69,23 @@ static bool measure(const char *op, const grd_module *module, int64_t *slots, si
         const grd_named parameter = grd_module_parameter_at(module, i);
         if (!is_trained(parameter.tensor))
             continue;
-        if (!check_dtype(op, parameter))
-            return false;
         *chars += strlen(parameter.name) + 1;
         ++*slots;
     }
     return *slots || grdi_fail(GRD_ERROR_STATE, op,
                                "%s has nothing to train: it has no parameters, or all are frozen",
                                grdi_module_text(module).chars);
+}
+
+/* Steps are too small for 16 bits, which would round most of them away. */
+static bool is_narrow(grd_dtype dtype)
+{
+    return dtype == GRD_F16 || dtype == GRD_BF16;
+}
+
+static grd_tensor *master_of(grd_tensor *parameter)
+{
+    return is_narrow(parameter->array.dtype) ? grdi_cast(parameter, GRD_F32) : parameter;
 }
 
 static bool fill_slot(const grd_optimizer *self, grdi_slot *slot, const grdi_grouping *grouping)
@@ -92,13 +96,16 @@ static bool fill_slot(const grd_optimizer *self, grdi_slot *slot, const grdi_gro
     const bool decays = !group.no_decay && (!grouping->decay_matrices_only || x->rank >= 2);
     slot->lr_factor = group.lr_factor > 0 ? group.lr_factor : 1;
     slot->weight_decay = decays ? grouping->weight_decay : 0;
-    for (int m = 0; m < self->num_moments; m++) {
+    slot->dtype = x->dtype;
+    slot->device = grdi_device(slot->parameter);
+    slot->master = grdi_retain(master_of(slot->parameter));
+    for (int m = 0; slot->master && m < self->num_moments; m++) {
         slot->moment[m] = grdi_retain(
-            grdi_full(self->algorithm->name, &shape, 0, x->dtype, grdi_device(slot->parameter)));
+            grdi_full(self->algorithm->name, &shape, 0, slot->master->array.dtype, slot->device));
         if (!slot->moment[m])
             return false;
     }
-    return true;
+    return slot->master;
 }
 
 static bool fill_slots(grd_optimizer *self, char *chars, const grdi_grouping *grouping)
@@ -147,19 +154,16 @@ grd_optimizer *grdi_optimizer_create(const grdi_algorithm *algorithm, int num_mo
 /* ---- Stepping ---- */
 
 /* Whether what is kept for the parameter still fits it. */
-static bool check_slot(const grd_optimizer *self, const grdi_slot *slot)
+static bool check_slot(const grdi_slot *slot)
 {
-    for (int m = 0; m < self->num_moments; m++) {
-        const grd_tensor *x = slot->parameter, *kept = slot->moment[m];
-        if (x->array.dtype != kept->array.dtype || grdi_device(x) != grdi_device(kept))
-            return grdi_fail(GRD_ERROR_STATE, "optimizer_step",
-                             "%s was moved from %s on %s to %s on %s after this optimizer was "
-                             "made: make it after grd_module_to",
-                             slot->name, grdi_dtype_name(kept->array.dtype),
-                             grdi_device(kept)->name, grdi_dtype_name(x->array.dtype),
-                             grdi_device(x)->name);
-    }
-    return true;
+    const grd_tensor *x = slot->parameter;
+    if (x->array.dtype == slot->dtype && grdi_device(x) == slot->device)
+        return true;
+    return grdi_fail(GRD_ERROR_STATE, "optimizer_step",
+                     "%s was moved from %s on %s to %s on %s after this optimizer was made: make "
+                     "it after grd_module_to",
+                     slot->name, grdi_dtype_name(slot->dtype), slot->device->name,
+                     grdi_dtype_name(x->array.dtype), grdi_device(x)->name);
 }
 
 static bool has_slot(const grd_optimizer *self, const grd_tensor *parameter)
@@ -197,10 +201,24 @@ static bool may_step(const grd_optimizer *self, double lr)
                          grdi_module_text(self->module).chars);
     for (int64_t i = 0; i < self->num_slots; i++) {
         mine += grd_tensor_grad(self->slots[i].parameter) != NULL;
-        if (!check_slot(self, &self->slots[i]))
+        if (!check_slot(&self->slots[i]))
             return false;
     }
     return mine == gradients || fail_unknown(self);
+}
+
+static bool step_slot(const grd_optimizer *self, grdi_slot *slot, double lr,
+                      const grd_tensor *gradient)
+{
+    const grd_dtype dtype = slot->master->array.dtype;
+    if (gradient->array.dtype != dtype && !(gradient = grdi_cast(gradient, dtype)))
+        return false;
+    slot->steps++;
+    if (!self->algorithm->step(self, slot, lr * slot->lr_factor, gradient) ||
+        (slot->master != slot->parameter && grd_copy_(slot->parameter, slot->master) != GRD_OK))
+        return false;
+    grd_zero_grad(slot->parameter);
+    return true;
 }
 
 static void step(grd_optimizer *self, double lr)
@@ -208,12 +226,8 @@ static void step(grd_optimizer *self, double lr)
     for (int64_t i = 0; i < self->num_slots; i++) {
         grdi_slot *slot = &self->slots[i];
         const grd_tensor *gradient = grd_tensor_grad(slot->parameter);
-        if (!gradient)
-            continue;
-        slot->steps++;
-        if (!self->algorithm->step(self, slot, lr * slot->lr_factor, gradient))
+        if (gradient && !step_slot(self, slot, lr, gradient))
             return;
-        grd_zero_grad(slot->parameter);
     }
 }
 
@@ -232,19 +246,29 @@ grd_status grd_optimizer_step(grd_optimizer *self, double lr)
 
 /* ---- For checkpoints ---- */
 
+static int64_t kept_in(const grd_optimizer *self, const grdi_slot *slot)
+{
+    return self->num_moments + (slot->master != slot->parameter);
+}
+
 int64_t grdi_optimizer_num_moments(const grd_optimizer *self)
 {
-    return self ? self->num_slots * self->num_moments : 0;
+    int64_t count = 0;
+    for (int64_t i = 0; self && i < self->num_slots; i++)
+        count += kept_in(self, &self->slots[i]);
+    return count;
 }
 
 grdi_moment grdi_optimizer_moment(const grd_optimizer *self, int64_t i)
 {
-    if (i < 0 || i >= grdi_optimizer_num_moments(self))
+    const grdi_slot *slot = self ? self->slots : NULL, *end = slot ? slot + self->num_slots : NULL;
+    for (; slot < end && i >= kept_in(self, slot); slot++)
+        i -= kept_in(self, slot);
+    if (slot == end || i < 0)
         return (grdi_moment){ 0 };
-    const grdi_slot *slot = &self->slots[i / self->num_moments];
-    const int64_t m = i % self->num_moments;
-    return (grdi_moment){ self->algorithm->moments[m], slot->name, slot->moment[m],
-                          (int64_t *)&slot->steps };
+    const bool is_master = i == self->num_moments;
+    return (grdi_moment){ is_master ? "master" : self->algorithm->moments[i], slot->name,
+                          is_master ? slot->master : slot->moment[i], (int64_t *)&slot->steps };
 }
 
 const char *grdi_optimizer_algorithm(const grd_optimizer *self)

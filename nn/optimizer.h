@@ -9,9 +9,9 @@
 
 /* A tensor that an optimizer keeps for a parameter. It may be written to (grd_copy_). */
 typedef struct grdi_moment {
-    const char *kind;      /* "m", "v", "momentum"; NULL past the end */
+    const char *kind;      /* "m", "v", "momentum", "master"; NULL past the end */
     const char *parameter; /* its dotted name; lives as long as the optimizer */
-    grd_tensor *tensor;    /* of the parameter's shape, dtype and device */
+    grd_tensor *tensor;    /* of the parameter's shape and device, f64 for f64 and f32 otherwise */
     int64_t *steps;        /* that the parameter took part in; its moments share it. May be set. */
 } grdi_moment;
 
@@ -34,7 +34,10 @@ enum { GRDI_MAX_MOMENTS = 2, GRDI_MAX_OPTIONS = 5 };
 typedef struct grdi_slot {
     const char *name;
     grd_tensor *parameter;                /* the module holds it */
-    grd_tensor *moment[GRDI_MAX_MOMENTS]; /* held */
+    grd_tensor *master;                   /* what is stepped: it, or its copy in f32; held */
+    grd_tensor *moment[GRDI_MAX_MOMENTS]; /* held, of the master's dtype */
+    grd_dtype dtype; /* the parameter's, and where it was, when this was made */
+    grd_device *device;
     int64_t steps;
     double lr_factor, weight_decay;
 } grdi_slot;
@@ -43,7 +46,8 @@ typedef struct grdi_algorithm {
     const char *name;
     const char *moments[GRDI_MAX_MOMENTS]; /* their kinds */
     const char *options[GRDI_MAX_OPTIONS];
-    /* Changes slot's parameter and moments; its steps count this one already. */
+    /* Changes slot's master and moments; its steps count this one already. The gradient is of the
+     * master's dtype. */
     bool (*step)(const grd_optimizer *self, grdi_slot *slot, double lr, const grd_tensor *gradient);
 } grdi_algorithm;
 

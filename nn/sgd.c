@@ -13,7 +13,7 @@ static bool step(const grd_optimizer *self, grdi_slot *slot, double lr, const gr
         .weight_decay = slot->weight_decay,
         .nesterov = self->option[NESTEROV] > 0,
     };
-    return grdi_sgd_step(slot->parameter, slot->moment[0], gradient, &numbers);
+    return grdi_sgd_step(slot->master, slot->moment[0], gradient, &numbers);
 }
 
 static const grdi_algorithm sgd = {

@@ -93,6 +93,8 @@ static const option run_rows[] = {
     { "overfit-batch", SWITCH, AT(overfit_batch), "false", "true|false", NULL, TRAIN, REFUSED,
       "train on the first batch again and again: the loss must fall to 0" },
     { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED | SHOWN, REFUSED, "numbers to compute with" },
+    { "precision", TEXT, AT(precision), "fp32", "fp32|bf16", NULL, TRAINED | SHOWN, REFUSED,
+      "of the model's numbers: as --dtype, or bf16 with weights kept in f32 beside" },
     { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE | COMPUTES | VIEW_ATTENTION, FREE, "where to compute" },
     { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK | TASKS | SHOWN | VIEW_ATTENTION, NOTED,
       "of weights, data, dropout and sampling" },

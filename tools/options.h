@@ -29,7 +29,7 @@ typedef struct options {
     int64_t warmup_steps, total_steps, batch_size, accumulate;
     /* run */
     int64_t steps, seed, threads, save_every, validate_every, validate_batches, log_every;
-    char *dtype, *device, *out, *resume, *config;
+    char *dtype, *precision, *device, *out, *resume, *config;
     truth overfit_batch, report, dry_run, dump_config;
     /* replay; mask */
     char *replay, *output;

@@ -71,21 +71,26 @@ static grd_activation activation_named(const char *name)
 grd_module *make_model(const options *o, grd_rng *rng, int64_t vocab_size, int64_t context,
                        grd_direction direction)
 {
-    return grd_transformer_create(rng, &(grd_transformer_options){
-                                           .vocab_size = vocab_size,
-                                           .context = context,
-                                           .embed_dim = o->embed_dim,
-                                           .num_heads = o->num_heads,
-                                           .num_layers = o->num_layers,
-                                           .direction = direction,
-                                           .ff_dim = o->ff_dim,
-                                           .dropout = o->dropout,
-                                           .norm_eps = o->norm_eps,
-                                           .activation = activation_named(o->activation),
-                                           .norm_first = o->norm_first == 1,
-                                           .no_bias = o->bias == 0,
-                                           .tied = o->tied == 1,
-                                       });
+    grd_module *model =
+        grd_transformer_create(rng, &(grd_transformer_options){
+                                        .vocab_size = vocab_size,
+                                        .context = context,
+                                        .embed_dim = o->embed_dim,
+                                        .num_heads = o->num_heads,
+                                        .num_layers = o->num_layers,
+                                        .direction = direction,
+                                        .ff_dim = o->ff_dim,
+                                        .dropout = o->dropout,
+                                        .norm_eps = o->norm_eps,
+                                        .activation = activation_named(o->activation),
+                                        .norm_first = o->norm_first == 1,
+                                        .no_bias = o->bias == 0,
+                                        .tied = o->tied == 1,
+                                    });
+    /* Made in f32 all the same, so that a seed gives the same weights, rounded. */
+    if (model && strcmp(o->precision, "bf16") == 0)
+        grd_module_to(model, NULL, GRD_BF16);
+    return model;
 }
 
 grd_optimizer *make_optimizer(const options *o, grd_module *model)

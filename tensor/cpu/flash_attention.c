@@ -3,7 +3,9 @@
 #include "tensor/cpu/parallel.h"
 #include "tensor/cpu/rows.h"
 #include "tensor/object.h"
+#include "tensor/tensor.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { ITEM_QUERIES = 128 }; /* of a piece of work, forward */
@@ -14,8 +16,12 @@ typedef struct call {
     const grdi_array *output, *logsumexp; /* forward */
     const grdi_flash_gradient *gradient;  /* backward */
     const grdi_loops *loops;
-    bool *finite; /* of each (sample, head) of key and value */
 } call;
+
+static bool is_half(const grdi_array *x)
+{
+    return x->dtype == GRD_F16 || x->dtype == GRD_BF16;
+}
 
 static int64_t at2(const grdi_array *x, int64_t b, int64_t h)
 {
@@ -23,9 +29,9 @@ static int64_t at2(const grdi_array *x, int64_t b, int64_t h)
 }
 
 /* The first row of a head; NULL where there is no memory. */
-static float *row_at(const grdi_array *x, int64_t b, int64_t h)
+static void *row_at(const grdi_array *x, int64_t b, int64_t h)
 {
-    return x->data ? (float *)x->data + at2(x, b, h) : NULL;
+    return grdi_element(x, at2(x, b, h));
 }
 
 static double *sums_at(const grdi_array *logsumexp, int64_t b, int64_t h)
@@ -76,6 +82,12 @@ grdi_pairs grdi_pairs_of(const grdi_flash *how, const grdi_array *query, const g
     return pairs;
 }
 
+/* How a half is read beside f32; NULL of another type. */
+static grdi_converter *half_of(const grdi_array *x)
+{
+    return x && is_half(x) ? grdi_converters[GRD_F32][x->dtype] : NULL;
+}
+
 static grdi_head head_of(const call *c, int64_t b, int64_t h)
 {
     const grdi_pairs pairs = grdi_pairs_of(c->how, c->query, c->key, b, h);
@@ -96,9 +108,9 @@ static grdi_head head_of(const call *c, int64_t b, int64_t h)
         .diagonal = pairs.diagonal,
         .left = pairs.left,
         .right = pairs.right,
-        .scale = (float)c->how->scale,
-        .softcap = (float)c->how->softcap,
-        .kept = c->how->dropout > 0 ? (float)(1 / (1 - c->how->dropout)) : 0,
+        .scale = c->how->scale,
+        .softcap = c->how->softcap,
+        .kept = c->how->dropout > 0 ? 1 / (1 - c->how->dropout) : 0,
         .dropped = (uint32_t)(c->how->dropout * 0x1p32),
         .draw = c->how->draw,
         .first_word = pairs.first_word,
@@ -106,37 +118,29 @@ static grdi_head head_of(const call *c, int64_t b, int64_t h)
         .visible = pairs.visible,
         .visible_row = pairs.visible_row,
         .visible_column = pairs.visible_column,
-        .additive =
-            c->how->additive ? (const float *)c->how->additive->data + pairs.additive : NULL,
+        .additive = c->how->additive ? grdi_element(c->how->additive, pairs.additive) : NULL,
+        .additive_half = half_of(c->how->additive),
         .additive_row = pairs.additive_row,
         .additive_column = pairs.additive_column,
     };
 }
 
-static bool rows_finite(const call *c, const float *x, int64_t row, int64_t rows, int64_t size)
+/* What attention is computed in. */
+static bool in_f64(const call *c)
 {
-    for (int64_t i = 0; i < rows; i++)
-        if (!c->loops->all_finite_f32(size, x + i * row))
-            return false;
-    return true;
+    return c->query->dtype == GRD_F64;
 }
 
-/* The fast loops multiply what is hidden by 0, which a NaN or an infinity survives; what lies at or
- * past a length they never read. */
-static grd_status mark_finite(void *context, int64_t first, int64_t last)
+/* Rows first..last - 1 of a head. */
+static bool rows_finite(const call *c, const void *x, int64_t row, int64_t first, int64_t last,
+                        int64_t size)
 {
-    const call *c = context;
-    const int64_t heads = c->key->dim[1].size;
-    for (int64_t i = first; i < last; i++) {
-        const grdi_head h = head_of(c, i / heads, i % heads * group_of(c));
-        const float *last_key = h.key + h.first_appended * h.key_row;
-        const float *last_value = h.value + h.first_appended * h.value_row;
-        c->finite[i] = rows_finite(c, h.key, h.key_row, h.keys, h.size) &&
-                       rows_finite(c, h.value, h.value_row, h.keys, h.value_size) &&
-                       rows_finite(c, last_key, h.key_row, h.appended, h.size) &&
-                       rows_finite(c, last_value, h.value_row, h.appended, h.value_size);
-    }
-    return GRD_OK;
+    const grdi_loops *loops = c->loops;
+    for (int64_t i = first; i < last; i++)
+        if (in_f64(c) ? !loops->all_finite_f64(size, (const double *)x + i * row)
+                      : !loops->all_finite_f32(size, (const float *)x + i * row))
+            return false;
+    return true;
 }
 
 /* ---- Forward ---- */
@@ -162,7 +166,8 @@ static grd_status forward_plainly(const call *c, grdi_place place)
 
 static bool forward_fast(const call *c, const grdi_head *in, grdi_place at)
 {
-    return c->loops->flash_attention_f32(
+    const grdi_loops *loops = c->loops;
+    return (in_f64(c) ? loops->flash_attention_f64 : loops->flash_attention_f32)(
         in, at.first, at.last, row_at(c->output, at.sample, at.head), c->output->dim[2].stride,
         sums_at(c->logsumexp, at.sample, at.head));
 }
@@ -171,7 +176,7 @@ static grd_status forward_cleaned(const call *c, const grdi_head *in, grdi_place
 {
     grdi_cleaned cleaned;
     const grdi_pairs pairs = grdi_pairs_of(c->how, c->query, c->key, at.sample, at.head);
-    if (!grdi_clean(&cleaned, in, NULL, &pairs, c->loops))
+    if (!grdi_clean(&cleaned, in, NULL, &pairs, c->loops, c->query->dtype))
         return GRD_ERROR_MEMORY;
     const grd_status status = forward_fast(c, &cleaned.head, at)
                                   ? each_run(c, cleaned.suspect, at, forward_plainly)
@@ -180,31 +185,62 @@ static grd_status forward_cleaned(const call *c, const grdi_head *in, grdi_place
     return status;
 }
 
-static grd_status forward_item(const call *c, int64_t head, int64_t first, int64_t last)
+/* Whether what was computed is finite, but for the log-sum-exp of queries that see no key. */
+static bool finite_results(const call *c, grdi_place at)
 {
-    const int64_t heads = c->query->dim[1].size;
-    const grdi_place at = { head / heads, head % heads, first, last };
-    if (c->query->dtype != GRD_F32)
-        return forward_plainly(c, at);
+    const double *sums = sums_at(c->logsumexp, at.sample, at.head);
+    for (int64_t i = at.first; i < at.last; i++)
+        if (!(sums[i] < INFINITY))
+            return false;
+    return rows_finite(c, row_at(c->output, at.sample, at.head), c->output->dim[2].stride, at.first,
+                       at.last, c->output->dim[3].size);
+}
+
+/* The fast loops multiply what is hidden by 0, which a NaN or an infinity survives; so the results
+ * tell whether there was one, at less cost than a look at all keys and values. */
+static grd_status forward_at(const call *c, grdi_place at)
+{
     const grdi_head in = head_of(c, at.sample, at.head);
-    const bool finite =
-        c->finite[at.sample * c->key->dim[1].size + at.head / group_of(c)] &&
-        rows_finite(c, in.query + first * in.query_row, in.query_row, last - first, in.size);
-    if (!finite)
-        return forward_cleaned(c, &in, at);
-    return forward_fast(c, &in, at) ? GRD_OK : forward_plainly(c, at);
+    if (!forward_fast(c, &in, at))
+        return forward_plainly(c, at);
+    return finite_results(c, at) ? GRD_OK : forward_cleaned(c, &in, at);
+}
+
+/* A head in f16 or bf16 is computed in f32. */
+static grd_status forward_half(const call *c, grdi_place at)
+{
+    grdi_widened w = { .count = 0 };
+    call wide = *c;
+    const int64_t b = at.sample, of_key = at.head / group_of(c);
+    wide.query = grdi_widened_add(&w, c->query, at2(c->query, b, at.head));
+    wide.key = grdi_widened_add(&w, c->key, at2(c->key, b, of_key));
+    wide.value = grdi_widened_add(&w, c->value, at2(c->value, b, of_key));
+    wide.output = grdi_widened_add(&w, c->output, at2(c->output, b, at.head));
+    if (!grdi_widened_open(&w, 3))
+        return GRD_ERROR_MEMORY;
+    const grd_status status = forward_at(&wide, at);
+    grdi_widened_close(&w, 3);
+    return status;
+}
+
+/* Queries of a piece of work: of halves all, since a piece widens the head's keys. */
+static int64_t item_queries(const call *c)
+{
+    const int64_t queries = c->query->dim[2].size;
+    return is_half(c->query) || queries < ITEM_QUERIES ? queries : ITEM_QUERIES;
 }
 
 static grd_status forward(void *context, int64_t first, int64_t last)
 {
     const call *c = context;
-    const int64_t queries = c->query->dim[2].size;
-    const int64_t items = (queries + ITEM_QUERIES - 1) / ITEM_QUERIES;
+    const int64_t queries = c->query->dim[2].size, heads = c->query->dim[1].size;
+    const int64_t most = item_queries(c), items = (queries + most - 1) / most;
     grd_status status = GRD_OK;
     for (int64_t i = first; i < last && status == GRD_OK; i++) {
-        const int64_t from = i % items * ITEM_QUERIES, left = queries - from;
-        status =
-            forward_item(c, i / items, from, from + (left < ITEM_QUERIES ? left : ITEM_QUERIES));
+        const int64_t head = i / items, from = i % items * most, left = queries - from;
+        const grdi_place at = { head / heads, head % heads, from,
+                                from + (left < most ? left : most) };
+        status = is_half(c->query) ? forward_half(c, at) : forward_at(c, at);
     }
     return status;
 }
@@ -216,35 +252,11 @@ static double cost(const call *c, int64_t n, int products)
                    (double)(c->query->dim[3].size + c->value->dim[3].size) / 150;
 }
 
-/* Runs `work` over `items` with the marks that it needs. */
-static grd_status with_marks(call *c, grdi_work *work, int64_t items, double ns)
-{
-    const int64_t heads = grdi_positions(c->key, 2);
-    const size_t bytes = (size_t)heads * sizeof(bool);
-    c->finite = grdi_allocate(bytes);
-    if (!c->finite)
-        return GRD_ERROR_MEMORY;
-    grd_status status = GRD_OK;
-    if (c->query->dtype == GRD_F32)
-        status = grdi_parallel(heads, grdi_grain(cost(c, 1, 1)), mark_finite, c);
-    if (status == GRD_OK)
-        status = grdi_parallel(items, grdi_grain(ns), work, c);
-    grdi_free(c->finite, bytes);
-    return status;
-}
-
-static bool computes(const grdi_array *x)
-{
-    return x->dtype == GRD_F32 || x->dtype == GRD_F64;
-}
-
 grd_status grdi_cpu_flash_attention(grd_device *device, const grdi_flash *how,
                                     const grdi_array *output, const grdi_array *logsumexp,
                                     const grdi_array *query, const grdi_array *key,
                                     const grdi_array *value)
 {
-    if (!computes(query))
-        return GRD_ERROR_UNSUPPORTED;
     if (grdi_is_empty(logsumexp))
         return GRD_OK;
     call c = { .how = how,
@@ -254,9 +266,8 @@ grd_status grdi_cpu_flash_attention(grd_device *device, const grdi_flash *how,
                .output = output,
                .logsumexp = logsumexp,
                .loops = grdi_loops_of(device) };
-    const int64_t items = (query->dim[2].size + ITEM_QUERIES - 1) / ITEM_QUERIES;
-    const int64_t n = query->dim[2].size < ITEM_QUERIES ? query->dim[2].size : ITEM_QUERIES;
-    return with_marks(&c, forward, grdi_positions(query, 2) * items, cost(&c, n, 2));
+    const int64_t n = item_queries(&c), items = (query->dim[2].size + n - 1) / n;
+    return grdi_parallel(grdi_positions(query, 2) * items, grdi_grain(cost(&c, n, 2)), forward, &c);
 }
 
 /* ---- Backward: a piece of work is a head of the keys, with all heads of queries that share it
@@ -264,11 +275,10 @@ grd_status grdi_cpu_flash_attention(grd_device *device, const grdi_flash *how,
 
 static void clear(const grdi_array *x, int64_t b, int64_t h)
 {
-    const size_t size = x->dtype == GRD_F32 ? sizeof(float) : sizeof(double);
+    const size_t size = grdi_dtype_size(x->dtype);
     const int64_t first = at2(x, b, h);
     for (int64_t i = 0; i < x->dim[2].size && x->dim[3].size; i++)
-        memset((char *)x->data + (size_t)(first + i * x->dim[2].stride) * size, 0,
-               (size_t)x->dim[3].size * size);
+        memset(grdi_element(x, first + i * x->dim[2].stride), 0, (size_t)x->dim[3].size * size);
 }
 
 static grdi_head_gradient gradient_of(const call *c, int64_t b, int64_t h)
@@ -305,8 +315,12 @@ static grd_status backward_plainly(const call *c, grdi_place place)
 static bool backward_fast(const call *c, const grdi_head *in, const grdi_head_gradient *g,
                           grdi_place at)
 {
-    return g->dadditive ? c->loops->flash_attention_additive_f32(in, g, at.first, at.last)
-                        : c->loops->flash_attention_backward_f32(in, g);
+    const grdi_loops *loops = c->loops;
+    if (g->dadditive)
+        return (in_f64(c) ? loops->flash_attention_additive_f64
+                          : loops->flash_attention_additive_f32)(in, g, at.first, at.last);
+    return (in_f64(c) ? loops->flash_attention_backward_f64
+                      : loops->flash_attention_backward_f32)(in, g);
 }
 
 static grd_status backward_cleaned(const call *c, const grdi_head *in, const grdi_head_gradient *g,
@@ -314,7 +328,7 @@ static grd_status backward_cleaned(const call *c, const grdi_head *in, const grd
 {
     grdi_cleaned cleaned;
     const grdi_pairs pairs = grdi_pairs_of(c->how, c->query, c->key, at.sample, at.head);
-    if (!grdi_clean(&cleaned, in, g, &pairs, c->loops))
+    if (!grdi_clean(&cleaned, in, g, &pairs, c->loops, c->query->dtype))
         return GRD_ERROR_MEMORY;
     const grd_status status = backward_fast(c, &cleaned.head, &cleaned.gradient, at)
                                   ? each_run(c, cleaned.suspect, at, backward_plainly)
@@ -323,36 +337,95 @@ static grd_status backward_cleaned(const call *c, const grdi_head *in, const grd
     return status;
 }
 
-static grd_status backward_of(const call *c, grdi_place at)
+/* Looked at just before they are read, while they are in the cache; what lies at or past a length
+ * is neither. */
+static bool finite_inputs(const call *c, const grdi_head *h, const grdi_head_gradient *g,
+                          grdi_place at)
 {
-    if (c->query->dtype != GRD_F32)
-        return backward_plainly(c, at);
+    const int64_t first = h->first_appended, last = first + h->appended;
+    return rows_finite(c, h->key, h->key_row, 0, h->keys, h->size) &&
+           rows_finite(c, h->value, h->value_row, 0, h->keys, h->value_size) &&
+           rows_finite(c, h->key, h->key_row, first, last, h->size) &&
+           rows_finite(c, h->value, h->value_row, first, last, h->value_size) &&
+           rows_finite(c, h->query, h->query_row, at.first, at.last, h->size) &&
+           rows_finite(c, g->doutput, g->doutput_row, at.first, at.last, h->value_size);
+}
+
+static grd_status backward_at(const call *c, grdi_place at)
+{
     const grdi_head in = head_of(c, at.sample, at.head);
     const grdi_head_gradient g = gradient_of(c, at.sample, at.head);
-    const int64_t n = at.last - at.first;
-    const bool finite =
-        c->finite[at.sample * c->key->dim[1].size + at.head / group_of(c)] &&
-        rows_finite(c, in.query + at.first * in.query_row, in.query_row, n, in.size) &&
-        rows_finite(c, g.doutput + at.first * g.doutput_row, g.doutput_row, n, in.value_size);
-    if (!finite)
+    if (!finite_inputs(c, &in, &g, at))
         return backward_cleaned(c, &in, &g, at);
     return backward_fast(c, &in, &g, at) ? GRD_OK : backward_plainly(c, at);
+}
+
+/* Of a head of queries in f16 or bf16, whose keys are widened unless `keys` says to. */
+static grd_status backward_half(const call *c, grdi_place at, bool keys)
+{
+    grdi_widened w = { .count = 0 };
+    grdi_flash_gradient gradient = *c->gradient;
+    call wide = *c;
+    const int64_t b = at.sample, h = at.head, of_key = h / group_of(c);
+    wide.gradient = &gradient;
+    wide.query = grdi_widened_add(&w, c->query, at2(c->query, b, h));
+    gradient.output = grdi_widened_add(&w, gradient.output, at2(gradient.output, b, h));
+    gradient.doutput = grdi_widened_add(&w, gradient.doutput, at2(gradient.doutput, b, h));
+    if (keys) {
+        wide.key = grdi_widened_add(&w, c->key, at2(c->key, b, of_key));
+        wide.value = grdi_widened_add(&w, c->value, at2(c->value, b, of_key));
+    }
+    const int read = w.count;
+    if (!gradient.dadditive)
+        gradient.dquery = grdi_widened_add(&w, gradient.dquery, at2(gradient.dquery, b, h));
+    if (!grdi_widened_open(&w, read))
+        return GRD_ERROR_MEMORY;
+    const grd_status status = backward_at(&wide, at);
+    grdi_widened_close(&w, read);
+    return status;
+}
+
+/* A head of the keys, with all heads of queries that share it. */
+static grd_status backward_group(const call *c, int64_t b, int64_t of_key)
+{
+    const int64_t group = group_of(c);
+    grd_status status = GRD_OK;
+    clear(c->gradient->dkey, b, of_key);
+    clear(c->gradient->dvalue, b, of_key);
+    for (int64_t h = of_key * group; h < (of_key + 1) * group && status == GRD_OK; h++) {
+        const grdi_place at = { b, h, 0, c->query->dim[2].size };
+        clear(c->gradient->dquery, b, h);
+        status = is_half(c->query) ? backward_half(c, at, false) : backward_at(c, at);
+    }
+    return status;
+}
+
+/* The gradients of keys and values are summed in f32, and rounded once. */
+static grd_status backward_half_group(const call *c, int64_t b, int64_t of_key)
+{
+    grdi_widened w = { .count = 0 };
+    grdi_flash_gradient gradient = *c->gradient;
+    call wide = *c;
+    wide.gradient = &gradient;
+    wide.key = grdi_widened_add(&w, c->key, at2(c->key, b, of_key));
+    wide.value = grdi_widened_add(&w, c->value, at2(c->value, b, of_key));
+    gradient.dkey = grdi_widened_add(&w, gradient.dkey, at2(gradient.dkey, b, of_key));
+    gradient.dvalue = grdi_widened_add(&w, gradient.dvalue, at2(gradient.dvalue, b, of_key));
+    if (!grdi_widened_open(&w, 2))
+        return GRD_ERROR_MEMORY;
+    const grd_status status = backward_group(&wide, b, of_key);
+    grdi_widened_close(&w, 2);
+    return status;
 }
 
 static grd_status backward(void *context, int64_t first, int64_t last)
 {
     const call *c = context;
-    const int64_t heads = c->key->dim[1].size, group = group_of(c);
+    const int64_t heads = c->key->dim[1].size;
     grd_status status = GRD_OK;
-    for (int64_t i = first; i < last; i++) {
-        const int64_t b = i / heads, of_key = i % heads;
-        clear(c->gradient->dkey, b, of_key);
-        clear(c->gradient->dvalue, b, of_key);
-        for (int64_t h = of_key * group; h < (of_key + 1) * group && status == GRD_OK; h++) {
-            clear(c->gradient->dquery, b, h);
-            status = backward_of(c, (grdi_place){ b, h, 0, c->query->dim[2].size });
-        }
-    }
+    for (int64_t i = first; i < last && status == GRD_OK; i++)
+        status = is_half(c->query) ? backward_half_group(c, i / heads, i % heads)
+                                   : backward_group(c, i / heads, i % heads);
     return status;
 }
 
@@ -373,13 +446,12 @@ grd_status grdi_cpu_flash_attention_backward(grd_device *device, const grdi_flas
                                              const grdi_array *query, const grdi_array *key,
                                              const grdi_array *value)
 {
-    if (!computes(query))
-        return GRD_ERROR_UNSUPPORTED;
     call c = backward_call(device, how, gradient, query, key, value);
     const int64_t heads = grdi_positions(key, 2);
     if (heads == 0)
         return GRD_OK;
-    return with_marks(&c, backward, heads, cost(&c, query->dim[2].size * group_of(&c), 5));
+    const double ns = cost(&c, query->dim[2].size * group_of(&c), 5);
+    return grdi_parallel(heads, grdi_grain(ns), backward, &c);
 }
 
 /* ---- Backward of what is additive: a piece of work is a slice of it, with all samples and heads
@@ -401,22 +473,25 @@ static sharing sharing_of(const grdi_array *x, int d, int64_t n)
     return distinct(x, d) > 1 ? (sharing){ n, n + 1 } : (sharing){ 0, x->dim[d].size };
 }
 
-static int64_t query_items(const grdi_array *dadditive)
+static int64_t query_items(const call *c)
 {
-    return (distinct(dadditive, 2) + ITEM_QUERIES - 1) / ITEM_QUERIES;
+    const int64_t most = item_queries(c);
+    return (distinct(c->gradient->dadditive, 2) + most - 1) / most;
 }
 
 static grd_status additive_item(const call *c, int64_t item)
 {
     const grdi_array *x = c->gradient->dadditive;
-    const int64_t items = query_items(x), heads = distinct(x, 1), slice = item / items;
+    const int64_t items = query_items(c), heads = distinct(x, 1), slice = item / items;
     const sharing samples = sharing_of(x, 0, slice / heads), of = sharing_of(x, 1, slice % heads);
-    const int64_t from = item % items * ITEM_QUERIES, queries = x->dim[2].size;
-    const int64_t to = items == 1 || queries < from + ITEM_QUERIES ? queries : from + ITEM_QUERIES;
+    const int64_t most = item_queries(c), from = item % items * most, queries = x->dim[2].size;
+    const int64_t to = items == 1 || queries < from + most ? queries : from + most;
     grd_status status = GRD_OK;
     for (int64_t b = samples.first; b < samples.last; b++)
-        for (int64_t h = of.first; h < of.last && status == GRD_OK; h++)
-            status = backward_of(c, (grdi_place){ b, h, from, to });
+        for (int64_t h = of.first; h < of.last && status == GRD_OK; h++) {
+            const grdi_place at = { b, h, from, to };
+            status = is_half(c->query) ? backward_half(c, at, true) : backward_at(c, at);
+        }
     return status;
 }
 
@@ -434,12 +509,10 @@ grd_status grdi_cpu_flash_attention_additive(grd_device *device, const grdi_flas
                                              const grdi_array *value)
 {
     const grdi_array *x = gradient->dadditive;
-    if (!computes(query))
-        return GRD_ERROR_UNSUPPORTED;
     if (grdi_is_empty(x) || grdi_is_empty(gradient->logsumexp))
         return GRD_OK;
     call c = backward_call(device, how, gradient, query, key, value);
-    const int64_t items = distinct(x, 0) * distinct(x, 1) * query_items(x);
+    const int64_t items = distinct(x, 0) * distinct(x, 1) * query_items(&c);
     const int64_t pairs = grdi_positions(query, 2) * query->dim[2].size;
-    return with_marks(&c, additive, items, cost(&c, pairs / items, 2));
+    return grdi_parallel(items, grdi_grain(cost(&c, pairs / items, 2)), additive, &c);
 }

@@ -1,5 +1,6 @@
-/* Attention as plain as it reads, in f64: the reference of the fast loops, what f64 uses, and what
- * skips hidden keys altogether, so that nothing leaks from behind them. */
+/* Attention as plain as it reads, in f64: the reference of the fast loops, and what skips hidden
+ * keys altogether, so that nothing leaks from behind them; and what is done to heads before the
+ * fast loops read them. */
 #ifndef GRDI_CPU_FLASH_ATTENTION_H
 #define GRDI_CPU_FLASH_ATTENTION_H
 
@@ -33,7 +34,7 @@ static inline bool grdi_sees(const grdi_pairs *p, int64_t i, int64_t j)
            (!p->visible || p->visible[i * p->visible_row + j * p->visible_column]);
 }
 
-/* One head in f32 whose rows may hold what is not finite, which the fast loops must not meet: they
+/* One head whose rows may hold what is not finite, which the fast loops must not meet: they
  * multiply what is hidden by 0. `head` and `gradient` have 0 in such rows instead, and `suspect`
  * are the queries that such a row touches; gradients of these are left to the plain loops, by a
  * log-sum-exp of -infinity. The rest gets the bits that it would get beside finite rows. */
@@ -46,8 +47,25 @@ typedef struct grdi_cleaned {
 } grdi_cleaned;
 /* doutput is looked at if `gradient` is not NULL. False: no memory. */
 bool grdi_clean(grdi_cleaned *cleaned, const grdi_head *head, const grdi_head_gradient *gradient,
-                const grdi_pairs *pairs, const grdi_loops *loops);
+                const grdi_pairs *pairs, const grdi_loops *loops, grd_dtype dtype);
 void grdi_cleaned_free(grdi_cleaned *cleaned);
+
+/* Heads of arrays in f16 or bf16, in f32: each stands in an array of the same sizes, of which every
+ * sample and head is that one. */
+typedef struct grdi_widened {
+    int count;
+    const grdi_array *narrow[6];
+    int64_t at[6]; /* of the head's first row */
+    grdi_array wide[6];
+    void *block;
+    size_t bytes;
+} grdi_widened;
+/* Returns what will stand for the head of x at this offset. */
+const grdi_array *grdi_widened_add(grdi_widened *w, const grdi_array *x, int64_t at);
+/* Fills the first `read` of them. False: no memory. */
+bool grdi_widened_open(grdi_widened *w, int read);
+/* Rounds the others into their places. */
+void grdi_widened_close(grdi_widened *w, int read);
 
 grd_status grdi_flash_plain(const grdi_flash *how, const grdi_array *output,
                             const grdi_array *logsumexp, const grdi_array *query,

@@ -62,8 +62,18 @@ class Runs(Case):
             self.assertAlmostEqual(a["grad_norm"], b["grad_norm"], 9)
 
     def test_n_steps_are_half_and_the_other_half(self):
-        self.train("--steps", 20, out=self.folder / "whole")
-        self.train("--steps", 9, out=self.folder / "halves")
+        self.halves()
+
+    def test_the_same_in_bf16_whose_masters_are_saved(self):
+        self.halves("--precision", "bf16")
+        shown = gradus("inspect", self.folder / "whole" / "weights.h5").stdout
+        parameters = len(re.findall(r"\bbf16 +\[", shown))
+        self.assertGreater(parameters, 10)
+        self.assertEqual(int(re.search(r"^optimizer's arrays +(\d+)$", shown, re.M)[1]), 3 * parameters)
+
+    def halves(self, *options):
+        self.train("--steps", 20, *options, out=self.folder / "whole")
+        self.train("--steps", 9, *options, out=self.folder / "halves")
         self.expect(0, gradus("train", "--out", self.folder / "halves", "--resume", "auto", "--steps", 20))
         self.assertEqual(self.weights("whole"), self.weights("halves"))
         a, b = metrics(self.folder / "whole"), metrics(self.folder / "halves")

@@ -41,7 +41,7 @@ static grd_device device_with(const char *set)
     return device;
 }
 
-static bool no_forward(const grdi_head *head, int64_t first, int64_t last, float *output,
+static bool no_forward(const grdi_head *head, int64_t first, int64_t last, void *output,
                        int64_t output_row, double *logsumexp)
 {
     return !head && !output && !logsumexp && first > last && output_row > 0;

@@ -1,16 +1,5 @@
-#include "tensor/cpu/fast/vector.h"
+#include "tensor/cpu/fast/each.h"
 #include "tensor/cpu/loops.h"
-
-/* y = f(x). Inlined, so that each use becomes a loop of its own. */
-static inline __attribute__((always_inline)) void each(int64_t n, float *y, const float *x,
-                                                       vec (*f)(vec x))
-{
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        store(y + i, f(load(x + i)));
-    if (i < n)
-        store_part(y + i, n - i, f(load_part(x + i, n - i, all(0))));
-}
 
 /* dx = dy slope(x). */
 static inline __attribute__((always_inline)) void each_slope(int64_t n, float *dx, const float *dy,
@@ -23,12 +12,6 @@ static inline __attribute__((always_inline)) void each_slope(int64_t n, float *d
         const vec last = slope(load_part(x + i, n - i, all(0)));
         store_part(dx + i, n - i, load_part(dy + i, n - i, all(0)) * last);
     }
-}
-
-/* x, but not beyond the limit, where what it is used for no longer changes. */
-static inline vec within(vec x, float limit)
-{
-    return min(all(limit), max(all(-limit), x));
 }
 
 /* s = 1 / (1 + e^-x); returns s, and 1 - s without cancelling. */

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { LANES = 4 };
+enum { LANES = 4, REGISTERS = 16 };
 typedef float vec __attribute__((vector_size(16)));
 typedef int32_t whole_vec __attribute__((vector_size(16)));
 
@@ -50,6 +50,19 @@ static inline vec chosen(whole_vec where, vec a, vec b)
     return (vec)((where & (whole_vec)a) | (~where & (whole_vec)b));
 }
 
+typedef whole_vec lanes;
+
+static inline lanes first_lanes(int64_t n)
+{
+    const int32_t count = n < LANES ? (int32_t)n : LANES;
+    return (whole_vec){ 0, 1, 2, 3 } < (whole_vec){ count, count, count, count };
+}
+
+static inline vec choose(lanes where, vec a, vec b)
+{
+    return chosen(where, a, b);
+}
+
 static inline vec max(vec a, vec b)
 {
     return chosen(a > b, a, b);
@@ -73,6 +86,22 @@ static inline vec scale(vec x, vec n)
     const whole_vec exponent = __builtin_convertvector(n, whole_vec) + 127;
     const whole_vec kept = exponent & (exponent > 0);
     return x * (vec)(kept << 23);
+}
+
+/* As in AVX2. */
+static inline vec shifted(vec y)
+{
+    return y + all(12582912.0f + 127);
+}
+
+static inline vec unshifted(vec n)
+{
+    return n - all(12582912.0f + 127);
+}
+
+static inline vec scale_shifted(vec x, vec n)
+{
+    return x * (vec)((whole_vec)n << 23);
 }
 
 static inline vec scale_far(vec x, vec n)

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LANES = 8 };
+enum { LANES = 8, REGISTERS = 16 };
 typedef __m256 vec;
 
 static inline vec all(float x)
@@ -84,6 +84,12 @@ static inline vec where_less(vec x, vec y, vec a, vec b)
     return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, y, _CMP_LT_OQ));
 }
 
+static inline bool all_within(vec x, float low, float high)
+{
+    const vec above = _mm256_cmp_ps(x, all(low), _CMP_GE_OQ);
+    return _mm256_movemask_ps(_mm256_and_ps(above, _mm256_cmp_ps(x, all(high), _CMP_LE_OQ))) == 0xff;
+}
+
 static inline vec with_sign(vec x, vec y)
 {
     return _mm256_or_ps(magnitude(x), _mm256_and_ps(all(-0.0f), y));
@@ -105,6 +111,23 @@ static inline vec scale(vec x, vec n)
     const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
     const __m256i kept = _mm256_max_epi32(exponent, _mm256_setzero_si256());
     return x * _mm256_castsi256_ps(_mm256_slli_epi32(kept, 23));
+}
+
+/* x 2^n for the whole number n that is nearest to y, -127 <= y <= 0, by shifted(y): its last bits
+ * are n's with the exponent's offset, of which -127 is 0. unshifted gives n. */
+static inline vec shifted(vec y)
+{
+    return y + all(12582912.0f + 127);
+}
+
+static inline vec unshifted(vec n)
+{
+    return n - all(12582912.0f + 127);
+}
+
+static inline vec scale_shifted(vec x, vec n)
+{
+    return x * _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(n), 23));
 }
 
 /* In two steps, each by a normal number. */
@@ -146,6 +169,16 @@ static inline wide low_half(vec x)
 static inline wide high_half(vec x)
 {
     return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+}
+
+static inline vec narrow(wide low, wide high)
+{
+    return _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low));
+}
+
+static inline wide wide_mul_add(wide a, wide b, wide c)
+{
+    return _mm256_fmadd_pd(a, b, c);
 }
 
 static inline double wide_sum_of(wide x)

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LANES = 16 };
+enum { LANES = 16, REGISTERS = 32 };
 typedef __m512 vec;
 
 static inline vec all(float x)
@@ -85,6 +85,12 @@ static inline vec where_less(vec x, vec y, vec a, vec b)
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), b, a);
 }
 
+static inline bool all_within(vec x, float low, float high) /* false if one is NaN */
+{
+    return (_mm512_cmp_ps_mask(x, all(low), _CMP_GE_OQ) &
+            _mm512_cmp_ps_mask(x, all(high), _CMP_LE_OQ)) == 0xffff;
+}
+
 static inline vec with_sign(vec x, vec y)
 {
     const __m512i sign = _mm512_set1_epi32(INT32_MIN);
@@ -105,6 +111,22 @@ static inline vec nearest(vec x)
 static inline vec scale(vec x, vec n) /* x 2^n for a whole n from -150 to 127 */
 {
     return _mm512_scalef_ps(x, n);
+}
+
+/* x 2^n for the whole number n that is nearest to y, -127 <= y <= 0, by shifted(y). */
+static inline vec shifted(vec y)
+{
+    return nearest(y);
+}
+
+static inline vec unshifted(vec n)
+{
+    return n;
+}
+
+static inline vec scale_shifted(vec x, vec n) /* 0 for -127, as in all sets */
+{
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(n, all(-127), _CMP_NEQ_UQ), x, n);
 }
 
 static inline vec scale_far(vec x, vec n) /* the same up to 150, rounded once */
@@ -149,6 +171,17 @@ static inline wide high_half(vec x)
 {
     const __m512d bits = _mm512_castps_pd(x);
     return _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(bits, 1)));
+}
+
+static inline vec narrow(wide low, wide high) /* both halves, rounded */
+{
+    const __m512d bits = _mm512_castps_pd(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)));
+    return _mm512_castpd_ps(_mm512_insertf64x4(bits, _mm256_castps_pd(_mm512_cvtpd_ps(high)), 1));
+}
+
+static inline wide wide_mul_add(wide a, wide b, wide c)
+{
+    return _mm512_fmadd_pd(a, b, c);
 }
 
 static inline double wide_sum_of(wide x)

@@ -1,7 +1,5 @@
 #include "tensor/cpu/loops.h"
 
-#include <math.h>
-
 /* Independent: y is one of the inputs or apart from both, which the compiler cannot know. */
 #define BINARY(name, value)                                                                        \
     void GRDI_LOOP(name)(int64_t n, float *y, const float *a, const float *b)                      \
@@ -15,7 +13,6 @@ BINARY(add_f32, a[i] + b[i])
 BINARY(sub_f32, a[i] - b[i])
 BINARY(mul_f32, a[i] * b[i])
 BINARY(div_f32, a[i] / b[i])
-BINARY(pow_f32, powf(a[i], b[i]))
 BINARY(maximum_f32, a[i] > b[i] || a[i] != a[i] ? a[i] : b[i])
 BINARY(minimum_f32, a[i] < b[i] || a[i] != a[i] ? a[i] : b[i])
 BINARY(tanh_backward_f32, a[i] * (1 - b[i] * b[i]))

@@ -1,7 +1,5 @@
 #include "tensor/cpu/loops.h"
 
-#include <math.h>
-
 void GRDI_LOOP(affine_f32)(int64_t n, float *y, const float *x, float scale, float offset)
 {
     GRDI_INDEPENDENT
@@ -14,12 +12,6 @@ void GRDI_LOOP(div_scalar_f32)(int64_t n, float *y, const float *x, float b)
     GRDI_INDEPENDENT
     for (int64_t i = 0; i < n; i++)
         y[i] = x[i] / b;
-}
-
-void GRDI_LOOP(pow_scalar_f32)(int64_t n, float *y, const float *x, float b)
-{
-    for (int64_t i = 0; i < n; i++)
-        y[i] = powf(x[i], b);
 }
 
 void GRDI_LOOP(clamp_f32)(int64_t n, float *y, const float *x, float low, float high)
