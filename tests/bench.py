@@ -155,6 +155,10 @@ class Pictures(unittest.TestCase):
             places = [float(part.get(name)) for part in tree.iter() if part.get(name)]
             self.assertTrue(all(0 <= place <= most for place in places), name)
 
+    def test_the_longest_name_of_a_side_fits(self):
+        for name, *_ in plot.SIDES.values():
+            self.assertLess(plot.RIGHT + 14 + 9 * len(name), plot.WIDTH, name)  # 9: a bold letter of 13, at the most
+
     def test_times_ten_times_as_long_lie_equally_far_apart(self):
         axis = plot.Axis([1, 1000], 300, 0)
         places = [axis.at(value) for value in (1, 10, 100, 1000)]
