@@ -129,7 +129,7 @@ class Figures(unittest.TestCase):
             self.assertEqual(sorted(path.name for path in folder.iterdir()),
                              ["README.md", "length.svg", "results.json", "results.txt"])
             self.assertEqual(json.loads((folder / "results.json").read_text())["rows"], rows)
-            self.assertIn("| `linear.512.64.64` | 1 | 50.0 | 120 |  | 2.40 | 83.9 GFLOP/s | 84% |",
+            self.assertIn("| `linear.512.64.64` | 1 | 50.0 | 120 | 2.40 | 83.9 GFLOP/s | 84% |",
                           (folder / "README.md").read_text())
             self.assertEqual((folder / "results.txt").read_text().count("attention.forward.1.4."), 3)
 

@@ -50,15 +50,19 @@ def step(build, case):
     return {name: (count - few.get(name, 0)) / (STEPS[1] - STEPS[0]) for name, count in many.items()}
 
 
+def largest(counts):
+    """A line for each of the functions that have most."""
+    return "\n".join(f"  {count / 1e6:8.2f} million  {name}"
+                     for name, count in sorted(counts.items(), key=lambda entry: -entry[1])[:12])
+
+
 def verdict(counts, budget):
     """None, or what is wrong."""
     total, most = sum(counts.values()), budget["instructions"] * (1 + budget["percent"] / 100)
     if total <= most:
         return None
-    largest = sorted(counts.items(), key=lambda entry: -entry[1])[:12]
-    lines = [f"  {count / 1e6:8.2f} million  {name}" for name, count in largest]
     return (f"a step of the toy takes {total / 1e6:.2f} million instructions, {100 * (total / most - 1):.1f}% above the "
-            f"{most / 1e6:.2f} million of tests/instructions.json; most of them in\n" + "\n".join(lines))
+            f"{most / 1e6:.2f} million of tests/instructions.json; most of them in\n{largest(counts)}")
 
 
 def reason_to_skip(compiler, flags):
@@ -111,7 +115,7 @@ class Instructions(unittest.TestCase):
 if __name__ == "__main__":
     if sys.argv[1] == "--count":
         found = step(sys.argv[2], BUDGET["case"])
-        print(verdict(found, {"instructions": 1, "percent": 0}))
+        print(f"\"instructions\": {sum(found.values()):.0f}\n{largest(found)}")
     else:
         BUILD, COMPILER, BUILD_FLAGS = sys.argv[1:4]
         tap.main(sys.argv[4:])
