@@ -99,19 +99,17 @@ bool grdi_recording(void)
 static unsigned saved_for(const grdi_derivative *derivative, const grd_tensor *const inputs[],
                           int count, bool *any)
 {
-    unsigned mask = 0;
+    unsigned mask = 0, absent = 0;
     *any = false;
     for (int i = 0; i < count; i++) {
-        if (!inputs[i] || !inputs[i]->history)
-            continue;
-        *any = true;
-        if (i < (int)sizeof derivative->needs)
-            mask |= derivative->needs[i];
+        if (!inputs[i]) {
+            absent |= GRDI_INPUT(i);
+        } else if (inputs[i]->history) {
+            *any = true;
+            mask |= i < (int)sizeof derivative->needs ? derivative->needs[i] : 0u;
+        }
     }
-    for (int i = 0; i < count && i < GRDI_MAX_SAVED; i++)
-        if (!inputs[i])
-            mask &= ~GRDI_INPUT(i);
-    return mask;
+    return mask & ~(absent & (GRDI_OUTPUT - 1));
 }
 
 grdi_saved_tensor grdi_save(const grd_tensor *x)
@@ -170,8 +168,9 @@ grd_tensor *grdi_record_saving(const grdi_derivative *derivative, grd_tensor *y,
     node->saved_mask = mask;
     for (int i = 0; i < count; i++)
         node->inputs[i] = inputs[i] ? grdi_retain_local(inputs[i]->history) : NULL;
-    for (int i = 0; i < count; i++)
-        if (mask & GRDI_INPUT(i))
+    const unsigned of_inputs = mask & (GRDI_OUTPUT - 1);
+    for (int i = 0; of_inputs >> i; i++)
+        if (of_inputs & GRDI_INPUT(i))
             save(node, inputs[i]);
     if (mask & GRDI_OUTPUT && !save_output(node, y)) {
         grdi_release_local(node);

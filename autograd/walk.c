@@ -162,6 +162,11 @@ static grd_tensor *undo_broadcast(grd_tensor *dx, const grd_shape *shape)
     return added > 0 ? grd_reshape(dx, *shape) : dx;
 }
 
+static bool fits(const grd_tensor *dx, const grdi_node *input)
+{
+    return dx && dx->array.dtype == input->dtype && grdi_has_shape(&dx->array, &input->shape);
+}
+
 /* dx as a gradient of input i, or an error: a derivative may return anything by mistake. */
 static grd_tensor *fitted(grd_tensor *dx, const grdi_node *node, int i)
 {
@@ -172,8 +177,8 @@ static grd_tensor *fitted(grd_tensor *dx, const grdi_node *node, int i)
         return grdi_fail(GRD_ERROR_GRAPH, op,
                          "its derivative gave %s for input %d, which is %s (grd_cast it)",
                          grdi_dtype_name(dx->array.dtype), i, grdi_dtype_name(input->dtype));
-    if (!dx || grdi_has_shape(&dx->array, shape))
-        return dx;
+    if (!dx)
+        return NULL;
     grd_tensor *fit = undo_broadcast(dx, shape);
     if (!fit || grdi_has_shape(&fit->array, shape))
         return fit;
@@ -213,7 +218,8 @@ static bool fail_at(const grdi_node *node)
 static bool add_input_gradient(const grdi_walk *w, grdi_visit *v, int i, grd_tensor **dx)
 {
     const char *op = v->node->op;
-    *dx = fitted(*dx, v->node, i);
+    if (!fits(*dx, v->node->inputs[i]))
+        *dx = fitted(*dx, v->node, i);
     if (!*dx)
         return grdi_fail(GRD_ERROR_GRAPH, op, "gradient %d is missing", i);
     if (grdi_checks_values()) {
@@ -302,18 +308,11 @@ static bool use_gradient(grdi_walk *w, grdi_visit *v)
     return call_derivative(w, v);
 }
 
-static bool step(grdi_walk *w, grdi_visit *v)
+/* In a scope whose objects end with the step. */
+static bool step(grdi_walk *w, grdi_visit *v, grd_scope *scope)
 {
-    bool done;
-    if (is_step(v) || v->node->hooks) {
-        grd_scope scope;
-        grdi_scope_open(&scope);
-        scope.modes.no_grad = !w->create;
-        done = use_gradient(w, v);
-        grdi_scope_close(&scope);
-    } else {
-        done = use_gradient(w, v); /* makes nothing */
-    }
+    const bool done = use_gradient(w, v);
+    grdi_scope_clear(scope);
     grdi_release(v->dy);
     v->dy = NULL;
     if (done && !w->retain && is_step(v))
@@ -327,10 +326,14 @@ bool grdi_walk_compute(grdi_walk *w)
     w->watched = grdi_is_watched();
     w->trace = grdi_tracing();
     w->traced = w->trace ? w->trace->walks++ : 0;
-    for (grdi_visit *v = w->order; v; v = v->order)
-        if (!step(w, v))
-            return false;
-    return true;
+    grd_scope scope;
+    grdi_scope_open(&scope);
+    scope.modes.no_grad = !w->create;
+    bool done = true;
+    for (grdi_visit *v = w->order; v && done; v = v->order)
+        done = step(w, v, &scope);
+    grdi_scope_close(&scope);
+    return done;
 }
 
 void grdi_walk_leave(grdi_walk *w)

@@ -12,7 +12,7 @@ import sys
 
 import catalogue
 
-WIDTH, HEIGHT = 760, 500
+WIDTH, HEIGHT = 800, 500
 LEFT, RIGHT = 78, 640
 TIME, RATIO = (74, 318), (366, 446)  # tops and bottoms of the two panels
 GAP = 16  # between two labels, at the least

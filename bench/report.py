@@ -98,12 +98,14 @@ def document(rows, options, texts, began, load, complete):
 
 
 def about(result):
+    """Facts, of which results of other times may lack some."""
     load = result["load"]
-    return [f"{result['date']}, {result['effort']}" + ("" if result["complete"] else ", stopped before its end"),
-            f"{result['processors']} x {result['processor']}, {result['system']}, Linux {result['kernel']}",
-            f"{result['gradus']}; {result['compiler']}; {result['flags']}",
-            "; ".join(result["sides"].values()),
-            f"load average {load[0]:.2f} before, {load[3]:.2f} after"]
+    facts = [f"{result['date']}, {result['effort']}" + ("" if result["complete"] else ", stopped before its end"),
+             ", ".join(filter(None, [f"{result['processors']} x {result['processor']}", result["system"],
+                                     result["kernel"] and f"Linux {result['kernel']}"])),
+             "; ".join(filter(None, [result["gradus"], result["compiler"], result["flags"]])),
+             "; ".join(result["sides"].values())]
+    return facts + ([f"load average {load[0]:.2f} before, {load[3]:.2f} after"] if load else [])
 
 
 # ---- Tables ----
@@ -130,6 +132,12 @@ def table(head, rows):
     return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in rows)]
 
 
+def without_empty(head, rows):
+    """Less the columns in which nothing was measured."""
+    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
 def group_table(result, group):
     rivals = rivals_of(result)
     head = ["microseconds", "threads", "Gradus", *(TITLES[name] for name in rivals), "ratio", "speed", "of peak"]
@@ -142,7 +150,7 @@ def group_table(result, group):
         rows.append([name, str(row["threads"]), digits(row["gradus_us"]),
                      *(digits(row["rivals"][rival]) if rival in row["rivals"] else "" for rival in rivals),
                      f"{row['ratio']:.2f}" if row["ratio"] else "", speed(row), share(row)])
-    return table(head, rows) if rows else []
+    return table(*without_empty(head, rows)) if rows else []
 
 
 def means_table(result):
@@ -202,6 +210,7 @@ def filled(page, result):
     def replaced(match):
         what = match[1]
         made = makers[what](result) if what in makers else group_table(result, what)
+        made = made or ["Not measured in that run."]
         return f"<!-- measured: {what} -->\n\n" + "\n".join(made) + "\n\n<!-- end -->"
     return re.sub(r"<!-- measured: ([\w.]+) -->\n.*?<!-- end -->", replaced, page, flags=re.S)
 

@@ -10,7 +10,7 @@
  *     model/NAME        parameters and buffers by torch's state_dict names, [out, in]; of a tensor
  *                       that has two names, the first
  *     optimizer/        algorithm, and its options
- *     optimizer/KIND/NAME   moments (m, v, momentum) and masters, each with the steps that its parameter took
+ *     optimizer/KIND/NAME   moments (m, v, momentum) and masters, each with the parameter's steps
  *     schedule/         shape, lr, min_lr, warmup_steps, total_steps
  *     rng/              seed, key, counter
  *     loader/           what the batches came from

@@ -13,13 +13,8 @@ static bool is_slow_for_mask(const grdi_sdpa_call *c)
 
 const char *grdi_sdpa_unfused(const grdi_sdpa_call *c)
 {
-    const grd_dtype dtype = c->query->array.dtype;
-    if (dtype != GRD_F32 && dtype != GRD_F64)
-        return "flash takes f32 and f64 here (use grd_cast)";
     if (!grd_device_supports(grdi_device(c->query), "flash_attention"))
         return "the device has no flash kernel";
-    if (dtype == GRD_F64 && !grdi_sdpa_strict(c->options))
-        return "in f64 flash is slower here (strict runs it all the same, to save memory)";
     if (is_slow_for_mask(c) && !grdi_sdpa_strict(c->options))
         return "mask.additive needs a gradient, for which flash is slower over so few pairs";
     return NULL;

@@ -98,7 +98,7 @@ grd_tokenizer *grdi_tokenizer_of(const char *op, const char *text, size_t size)
     else if (count > 0)
         tokenizer = create(op, count, true);
     int64_t token = 0;
-    for (int32_t code = 0; tokenizer && code < CODES; code++)
+    for (int32_t code = 0; tokenizer && token < count; code++)
         if (seen[code]) {
             tokenizer->codes[token] = code;
             show_character(code, tokenizer->texts[token++]);

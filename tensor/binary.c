@@ -3,10 +3,14 @@
 /* One loop over all elements: what most calls are. */
 static bool is_flat(const grdi_array *a, const grdi_array *b)
 {
-    bool same = a->rank == b->rank;
-    for (int d = 0; same && d < a->rank; d++)
-        same = a->dim[d].size == b->dim[d].size;
-    return same && grdi_is_contiguous(a) && grdi_is_contiguous(b);
+    int64_t count = 1;
+    bool flat = a->rank == b->rank;
+    for (int d = a->rank - 1; flat && d >= 0; d--) {
+        flat = a->dim[d].size == b->dim[d].size && a->dim[d].stride == count &&
+               b->dim[d].stride == count;
+        count *= a->dim[d].size;
+    }
+    return flat;
 }
 
 static void flatten(grdi_array *flat, const grdi_array *x, int64_t count)
@@ -51,14 +55,6 @@ static bool common_shape(const char *op, const grd_tensor *a, const grd_tensor *
     return grdi_broadcast(shape, &of_b) || fail_to_broadcast(op, a, b);
 }
 
-/* Without a copy of eight sizes, of which most are unset. */
-static inline void set_shape(grd_shape *shape, const grdi_array *x)
-{
-    shape->rank = x->rank;
-    for (int d = 0; d < x->rank; d++)
-        shape->size[d] = x->dim[d].size;
-}
-
 grd_tensor *grdi_tensor_between(const char *op, const grd_tensor *a, const grd_tensor *b,
                                 unsigned kinds, grd_dtype dtype, grdi_array arrays[3])
 {
@@ -66,11 +62,10 @@ grd_tensor *grdi_tensor_between(const char *op, const grd_tensor *a, const grd_t
         return NULL;
     const bool flat = is_flat(&a->array, &b->array);
     grd_shape shape;
-    if (flat)
-        set_shape(&shape, &a->array);
-    else if (!common_shape(op, a, b, &shape))
+    if (!flat && !common_shape(op, a, b, &shape))
         return NULL;
-    grd_tensor *y = grdi_tensor_create(op, &shape, dtype, grdi_device(a));
+    grd_tensor *y = flat ? grdi_tensor_like(op, a, dtype)
+                         : grdi_tensor_create(op, &shape, dtype, grdi_device(a));
     if (y)
         describe(arrays, (const grd_tensor *[]){ y, a, b }, &shape, flat);
     return y;

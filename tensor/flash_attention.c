@@ -126,7 +126,8 @@ grd_tensor *grdi_flash_attention_additive(const grdi_flash_call *call, const grd
         return NULL;
     grd_device *device = grdi_device(c.query);
     const grd_shape shape = grd_tensor_shape(c.additive);
-    grd_tensor *dadditive = grdi_full(op, &shape, 0, c.additive->array.dtype, device);
+    const grd_dtype dtype = c.additive->array.dtype, sum = dtype == GRD_F64 ? GRD_F64 : GRD_F32;
+    grd_tensor *dadditive = grdi_full(op, &shape, 0, sum, device);
     if (!dadditive)
         return NULL;
     parts p;
@@ -140,7 +141,9 @@ grd_tensor *grdi_flash_attention_additive(const grdi_flash_call *call, const grd
     const grd_status status =
         GRDI_LAUNCH(device, flash_attention_additive, c.query->array.dtype,
                     (device, &p.how, &gradient, &c.query->array, &c.key->array, &c.value->array));
-    return status == GRD_OK ? dadditive : NULL;
+    if (status != GRD_OK)
+        return NULL;
+    return dtype == sum ? dadditive : grdi_cast(dadditive, dtype);
 }
 
 grd_tensor *grdi_packed_heads(const grd_tensor *packed, int which, int64_t heads)

@@ -191,6 +191,19 @@ static inline void grdi_scope_close(grd_scope *scope)
         grdi_scope_empty(scope);
 }
 
+/* As if the scope, which is the caller's, were closed and another opened in its place. */
+static inline void grdi_scope_clear(grd_scope *scope)
+{
+    if (grdi_self.scope != scope) {
+        grdi_scope_unstack(scope);
+        grdi_self.scope = scope;
+    }
+    if (scope->objects) {
+        grdi_scope_empty(scope);
+        scope->objects = NULL;
+    }
+}
+
 /* The latch holds where work starts, and nowhere else:
  *
  * - an object that is made (grdi_may_make), so every op;

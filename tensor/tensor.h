@@ -29,6 +29,9 @@ struct grd_tensor {
 grd_tensor *grdi_tensor_create(const char *op, const grd_shape *shape, grd_dtype dtype,
                                grd_device *device);
 
+/* The same in the shape of x, which is contiguous, on its device; dtype is no wider than x's. */
+grd_tensor *grdi_tensor_like(const char *op, const grd_tensor *x, grd_dtype dtype);
+
 /* A tensor on x's storage, owned by the innermost scope; `array` describes its elements. */
 grd_tensor *grdi_tensor_view(const char *op, const grd_tensor *x, const grdi_array *array);
 

@@ -129,7 +129,7 @@ class Figures(unittest.TestCase):
             self.assertEqual(sorted(path.name for path in folder.iterdir()),
                              ["README.md", "length.svg", "results.json", "results.txt"])
             self.assertEqual(json.loads((folder / "results.json").read_text())["rows"], rows)
-            self.assertIn("| `linear.512.64.64` | 1 | 50.0 | 120 |  | 2.40 | 83.9 GFLOP/s | 84% |",
+            self.assertIn("| `linear.512.64.64` | 1 | 50.0 | 120 | 2.40 | 83.9 GFLOP/s | 84% |",
                           (folder / "README.md").read_text())
             self.assertEqual((folder / "results.txt").read_text().count("attention.forward.1.4."), 3)
 
@@ -154,6 +154,10 @@ class Pictures(unittest.TestCase):
         for name, most in (("x", plot.WIDTH), ("y", plot.HEIGHT), ("cx", plot.WIDTH), ("cy", plot.HEIGHT)):
             places = [float(part.get(name)) for part in tree.iter() if part.get(name)]
             self.assertTrue(all(0 <= place <= most for place in places), name)
+
+    def test_the_longest_name_of_a_side_fits(self):
+        for name, *_ in plot.SIDES.values():
+            self.assertLess(plot.RIGHT + 14 + 9 * len(name), plot.WIDTH, name)  # 9: a bold letter of 13, at the most
 
     def test_times_ten_times_as_long_lie_equally_far_apart(self):
         axis = plot.Axis([1, 1000], 300, 0)

@@ -1,5 +1,6 @@
 """The book as a whole: its contents list every page, figures of speed are those that were measured, and
 nothing in a page speaks of a machine that the reader does not have."""
+import json
 import pathlib
 import re
 import sys
@@ -11,10 +12,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 CONTENTS = (ROOT / "docs/README.md").read_text()
 PERFORMANCE = (ROOT / "docs/performance.md").read_text()
-RESULTS = re.search(r"\.\./(bench/results/[^)]*)", PERFORMANCE)[1]
-# A row of performance.md, by its place there.
-CASES = ["overhead.add", "step.toy", "step.character", "attention.forward.8.8.128.64", "attention.backward.8.8.128.64",
-         "attention.forward.4.8.512.64", "attention.backward.4.8.512.64"]
+sys.path.insert(0, str(ROOT / "bench"))
+import report  # noqa: E402
+
 
 
 class Book(unittest.TestCase):
@@ -32,17 +32,9 @@ class Book(unittest.TestCase):
             self.assertTrue(text.startswith("# "), page.name)
 
     def test_figures_of_speed_are_those_measured(self):
-        measured = {(name, threads): list(map(float, figures.split())) for name, threads, figures in
-                    re.findall(r"^(\S+) +(\d) +([\d. ]+)$", (ROOT / RESULTS).read_text(), re.M)}
-        cases, shown = iter(CASES), {}
-        for what, threads, *figures in re.findall(r"^\| (.*) \| (\d) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", PERFORMANCE,
-                                                  re.M):
-            case = next(cases) if what else case  # noqa: F821  an empty cell: that above
-            shown[case, threads] = list(map(float, figures))
-        self.assertEqual(list(dict.fromkeys(case for case, _ in shown)), CASES)
-        for key, figures in shown.items():
-            for ours, theirs in zip(figures, measured[key]):
-                self.assertAlmostEqual(ours, theirs, delta=0.5 if theirs > 100 else 5e-4, msg=str(key))
+        result = json.loads(report.results_of(PERFORMANCE).read_text())
+        self.assertEqual(report.filled(PERFORMANCE, result), PERFORMANCE, "bench/report.py --docs takes them over")
+        self.assertIn("measured: step -->", PERFORMANCE)
 
     def test_nothing_speaks_of_a_machine_of_ours(self):
         for page in PAGES:

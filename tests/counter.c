@@ -9,13 +9,15 @@ static void *count_allocate(size_t bytes, void *user)
     if (++c->asked >= c->fail_at && c->fail_at)
         return NULL;
     c->live++;
+    c->bytes += bytes;
+    c->most_bytes = c->bytes > c->most_bytes ? c->bytes : c->most_bytes;
     return aligned_alloc(64, bytes);
 }
 
 static void count_release(void *block, size_t bytes, void *user)
 {
-    (void)bytes;
     ((counter *)user)->live--;
+    ((counter *)user)->bytes -= bytes;
     free(block);
 }
 

@@ -7,6 +7,7 @@
 /* Counts allocations and fails from the `fail_at`th on (0: never). */
 typedef struct counter {
     long asked, live, fail_at;
+    size_t bytes, most_bytes; /* in use, now and at the most */
 } counter;
 
 /* Makes it the library's allocator; uncached: every block is asked for and given back. */

@@ -59,7 +59,7 @@ install_packages build-essential meson ninja-build pkg-config python3 libopenbla
     hdf5-tools libcriterion-dev libjansson-dev libpopt-dev nettle-dev zlib1g-dev libpng-dev \
     python3-h5py python3-numpy man-db groff-base mandoc zsh || exit 1
 [ "$quick" ] || install_packages clang clang-format libclang-rt-14-dev chromium fonts-dejavu-core \
-    doxygen graphviz spin || exit 1
+    doxygen graphviz spin valgrind || exit 1
 
 # Kernels for GPUs are compiled once; their tests are of what the processor's compiler makes of them.
 command -v nvcc >/dev/null || say "no nvcc: kernels for GPUs are not compiled, only emulated"

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 typedef struct counter {
     atomic_llong live, peak;
@@ -34,7 +35,21 @@ static void print_size(const char *what, double bytes)
     printf("%-24s %10.1f MiB\n", what, bytes / 1048576);
 }
 
-static void print_memory(const stepper *t, const counter *c)
+/* What the process has taken before it trains: its libraries above all. 0 where Linux does not say.
+ */
+static double resident_bytes(void)
+{
+    long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file && fscanf(file, "%*s %lld", &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* `before` was resident when nothing was counted yet. */
+static void print_memory(const stepper *t, const counter *c, double before)
 {
     const double values = (double)grd_module_num_values(t->s.model);
     const double width = t->o->dtype[5] == '6' ? 8 : 4;
@@ -42,18 +57,21 @@ static void print_memory(const stepper *t, const counter *c)
     print_size("weights", values * width);
     print_size("gradients", values * width);
     print_size("moments", 2 * values * width);
-    print_size("in all, at the most", (double)atomic_load(&c->peak));
+    print_size("tensors, at the most", (double)atomic_load(&c->peak));
+    print_size("the program itself", before);
+    print_size("in all, at the most", (double)atomic_load(&c->peak) + before);
 }
 
 /* The second step tells the speed: the first one fetches the memory. */
 static grd_status measure(stepper *t, const counter *c)
 {
     step_report report = { 0 };
+    const double before = resident_bytes();
     grd_scope *scope = open_scope(t->o);
     stepper_set_up(t);
     if (train_step(t, &report) && train_step(t, &report)) {
         grd_module_print(stdout, t->s.model);
-        print_memory(t, c);
+        print_memory(t, c, before);
         printf("%-24s %10.1f ms, %.0f tokens/s\n", "a step", 1e3 * report.seconds,
                report.tokens / report.seconds);
         printf("%-24s %10.0f s\n", "all steps", report.seconds * (double)t->o->steps);

@@ -123,8 +123,8 @@ GRD_API grd_attention grd_sdpa_packed(const grd_tensor *query, const grd_tensor 
  *
  * "flash" never holds L x S numbers: O(L + S) in memory, forward and backward. "composed" keeps the
  * weights and does everything. The output comes from the fastest kernel that can, which on the
- * processor is flash in f32, unless mask.additive needs a gradient over few pairs; there, and in
- * f64, if strict. Weights that are asked for are computed beside it. Differentiating a gradient
+ * processor is flash in every floating type, unless mask.additive needs a gradient over few pairs;
+ * there if strict. Weights that are asked for are computed beside it. Differentiating a gradient
  * again (create_graph) is composed on every path. */
 
 /* Which kernel would run, and for each faster one why not; chosen NULL if the call would fail, with

@@ -2,33 +2,28 @@
 
 /* Sums in f64, so that a long row loses no digits on the way. */
 
-static void forward_f32(int64_t n, float *y, const float *x)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        y[i] = (float)(sum += (double)x[i]);
-}
-
-static void backward_f32(int64_t n, float *y, const float *x)
-{
-    double sum = 0;
-    for (int64_t i = n - 1; i >= 0; i--)
-        y[i] = (float)(sum += (double)x[i]);
-}
-
-static void forward_f64(int64_t n, double *y, const double *x)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        y[i] = sum += x[i];
-}
-
-static void backward_f64(int64_t n, double *y, const double *x)
-{
-    double sum = 0;
-    for (int64_t i = n - 1; i >= 0; i--)
-        y[i] = sum += x[i];
-}
+/* Four at a time: only the sum of all four waits for those before. By -1 from the end. */
+#define CUMSUM(name, type, step)                                                                   \
+    static void name(int64_t n, type *y, const type *x)                                            \
+    {                                                                                              \
+        double sum = 0;                                                                            \
+        int64_t at = (step) > 0 ? 0 : n - 1, left = n;                                             \
+        for (; left >= 4; left -= 4, at += 4 * (step)) {                                           \
+            const double a = (double)x[at], b = a + (double)x[at + (step)];                        \
+            const double c = b + (double)x[at + 2 * (step)];                                       \
+            const double d = c + (double)x[at + 3 * (step)];                                       \
+            y[at] = (type)(sum + a);                                                               \
+            y[at + (step)] = (type)(sum + b);                                                      \
+            y[at + 2 * (step)] = (type)(sum + c);                                                  \
+            y[at + 3 * (step)] = (type)(sum += d);                                                 \
+        }                                                                                          \
+        for (; left > 0; left--, at += (step))                                                     \
+            y[at] = (type)(sum += (double)x[at]);                                                  \
+    }
+CUMSUM(forward_f32, float, 1)
+CUMSUM(backward_f32, float, -1)
+CUMSUM(forward_f64, double, 1)
+CUMSUM(backward_f64, double, -1)
 
 static void forward_i64(int64_t n, int64_t *y, const int64_t *x)
 {

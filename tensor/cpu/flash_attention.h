@@ -62,7 +62,7 @@ typedef struct grdi_widened {
 } grdi_widened;
 /* Returns what will stand for the head of x at this offset. */
 const grdi_array *grdi_widened_add(grdi_widened *w, const grdi_array *x, int64_t at);
-/* Fills the first `read` of them. False: no memory. */
+/* Fills the first `read` of them, the others with 0. False: no memory. */
 bool grdi_widened_open(grdi_widened *w, int read);
 /* Rounds the others into their places. */
 void grdi_widened_close(grdi_widened *w, int read);

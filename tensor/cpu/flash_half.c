@@ -3,6 +3,8 @@
 #include "tensor/cpu/rows.h"
 #include "tensor/object.h"
 
+#include <string.h>
+
 const grdi_array *grdi_widened_add(grdi_widened *w, const grdi_array *x, int64_t at)
 {
     grdi_array *wide = &w->wide[w->count];
@@ -53,6 +55,8 @@ bool grdi_widened_open(grdi_widened *w, int read)
         room += room_of(&w->wide[n]);
         if (n < read)
             widen(w, n);
+        else
+            memset(w->wide[n].data, 0, (size_t)room_of(&w->wide[n]) * sizeof(float));
     }
     return true;
 }

@@ -39,6 +39,20 @@ static void fold_tile(const grdi_array *part, int64_t offset, int64_t n, int64_t
          position);
 }
 
+/* A row that lies as it is read, which needs no tiles. */
+static bool lies_ready(const grdi_array *part, const grdi_reducer *reducer)
+{
+    return part->rank <= 1 && grdi_row_stride(part) == 1 &&
+           ((part->dtype == GRD_F32 && reducer->f32) || (part->dtype == GRD_F64 && reducer->f64));
+}
+
+static void fold_run(const grdi_array *part, int64_t offset, int64_t n, int64_t position,
+                     const grdi_reducer *reducer, grdi_total *total)
+{
+    grdi_fold *fold = part->dtype == GRD_F32 ? reducer->f32 : reducer->f64;
+    fold(reducer->context, total, n, grdi_element(part, offset + position), position);
+}
+
 /* Tiles first..last - 1, counted through all rows. */
 static grdi_total fold_tiles(const grdi_array *part, int64_t offset, int64_t first, int64_t last,
                              const grdi_reducer *reducer)
@@ -47,6 +61,11 @@ static grdi_total fold_tiles(const grdi_array *part, int64_t offset, int64_t fir
     const int outer = grdi_outer_rank(part);
     const int64_t length = grdi_row_length(part), stride = grdi_row_stride(part);
     int64_t index[GRD_MAX_RANK] = { 0 }, row = 0, done = 0;
+    if (lies_ready(part, reducer) && first < last) {
+        const int64_t from = first * GRDI_TILE, to = last * GRDI_TILE;
+        fold_run(part, offset, (to < length ? to : length) - from, from, reducer, &total);
+        return total;
+    }
     if (first) {
         row = first / tiles_in_row(part);
         done = first % tiles_in_row(part) * GRDI_TILE;
@@ -115,19 +134,40 @@ static grd_status reduce_parts(void *context, int64_t first, int64_t last)
     return GRD_OK;
 }
 
+/* Rows of a matrix that lie ready, whose results lie side by side: short rows are many. */
+static grd_status reduce_rows(void *context, int64_t first, int64_t last)
+{
+    const reduction *r = context;
+    const int64_t n = grdi_row_length(&r->part);
+    float *y = grdi_element(r->y, 0);
+    for (int64_t i = first; i < last; i++) {
+        grdi_total total = r->reducer->start;
+        r->reducer->f32(r->reducer->context, &total, n, grdi_element(r->x, i * r->x->dim[0].stride),
+                        0);
+        y[i] = (float)(r->reducer->factor * total.real);
+    }
+    return GRD_OK;
+}
+
+static bool is_in_rows(const reduction *r)
+{
+    return r->x->dtype == GRD_F32 && r->y->dtype == GRD_F32 && r->y->rank == 1 &&
+           grdi_row_stride(r->y) == 1 && r->tiles > 0 && lies_ready(&r->part, r->reducer);
+}
+
 /* The parts' totals, in their order. */
 static void combine(const reduction *r, int64_t results)
 {
     const bool whole = grdi_computed_in(r->x->dtype) == GRD_I64;
+    grdi_fold *const own = whole ? r->reducer->i64 : r->reducer->f64;
+    grdi_fold *const join = r->reducer->join ? r->reducer->join : own;
     int64_t index[GRD_MAX_RANK] = { 0 };
     for (int64_t i = 0; i < results; i++) {
         grdi_total total = r->totals[i * r->parts];
         for (int64_t p = 1; p < r->parts; p++) {
             const grdi_total *next = &r->totals[i * r->parts + p];
-            if (whole)
-                r->reducer->i64(r->reducer->context, &total, 1, &next->whole, next->position);
-            else
-                r->reducer->f64(r->reducer->context, &total, 1, &next->real, next->position);
+            join(r->reducer->context, &total, 1, whole ? (const void *)&next->whole : &next->real,
+                 next->position);
         }
         grdi_store_total(r->y, grdi_offset(r->y, r->y->rank, index), &total, r->reducer);
         grdi_next(r->y, r->y->rank, index);
@@ -146,7 +186,8 @@ grd_status grdi_reduce(const grdi_array *y, const grdi_array *x, int reduced,
     r.part = grdi_reduced_part(x, reduced);
     r.tiles = r.grain = tiles_in(&r.part);
     if (results >= FEW || r.tiles <= PART)
-        return grdi_parallel(results, grdi_grain(20 + 100 * (double)r.tiles), reduce_parts, &r);
+        return grdi_parallel(results, grdi_grain(20 + 100 * (double)r.tiles),
+                             is_in_rows(&r) ? reduce_rows : reduce_parts, &r);
 
     r.grain = PART;
     r.parts = (r.tiles + PART - 1) / PART;

@@ -17,9 +17,10 @@ typedef void grdi_fold(const void *context, grdi_total *total, int64_t n, const 
                        int64_t position);
 
 typedef struct grdi_reducer {
-    grdi_fold *f32; /* NULL: f32, f16 and bf16 are read as f64 */
-    grdi_fold *f64; /* also folds one total's `real` into another */
-    grdi_fold *i64; /* the same of `whole` */
+    grdi_fold *f32;  /* NULL: f32, f16 and bf16 are read as f64 */
+    grdi_fold *f64;  /* also folds one total's `real` into another */
+    grdi_fold *i64;  /* the same of `whole` */
+    grdi_fold *join; /* folds totals; NULL: f64 or i64 does */
     const void *context;
     grdi_total start;
     double factor;  /* a floating result is this times `real` */

@@ -46,26 +46,36 @@ static void sift_up(item heap[], int64_t at)
     heap[at] = moved;
 }
 
-static item item_of(const grdi_array *x, int64_t offset, int64_t index)
+/* A row's elements: of one of the two, the other is NULL. */
+typedef struct elements {
+    const double *real;
+    const int64_t *whole;
+} elements;
+
+static item item_of(const elements *x, int64_t i)
 {
-    item found = { .index = index };
-    if (grdi_computed_in(x->dtype) == GRD_I64)
-        found.whole = *grdi_load_i64(x, offset, 1, 1, &found.whole);
-    else
-        found.real = *grdi_load_f64(x, offset, 1, 1, &found.real);
-    return found;
+    return (item){ x->real ? x->real[i] : 0, x->whole ? x->whole[i] : 0, i };
+}
+
+/* Whether element i plainly stays behind `last`: most do, and nothing else need be asked of them.
+ */
+static bool stays_behind(const elements *x, int64_t i, const item *last)
+{
+    return x->real ? x->real[i] <= last->real : x->whole[i] <= last->whole;
 }
 
 /* The first k of a row: a heap of the best so far, whose root is the next to go; then sorted. */
-static void choose(const grdi_array *x, int64_t offset, int64_t k, item heap[])
+static void choose(const elements *x, int64_t n, int64_t k, item heap[])
 {
-    const int64_t n = grdi_row_length(x), stride = grdi_row_stride(x);
-    for (int64_t i = 0; i < n; i++) {
-        const item next = item_of(x, offset + i * stride, i);
-        if (i < k) {
-            heap[i] = next;
-            sift_up(heap, i);
-        } else if (comes_before(&next, &heap[0])) {
+    for (int64_t i = 0; i < k; i++) {
+        heap[i] = item_of(x, i);
+        sift_up(heap, i);
+    }
+    for (int64_t i = k; i < n; i++) {
+        if (stays_behind(x, i, &heap[0]))
+            continue;
+        const item next = item_of(x, i);
+        if (comes_before(&next, &heap[0])) {
             heap[0] = next;
             sift_down(heap, k);
         }
@@ -76,6 +86,14 @@ static void choose(const grdi_array *x, int64_t offset, int64_t k, item heap[])
         sift_down(heap, left);
         heap[left] = last;
     }
+}
+
+static elements load(const grdi_array *x, int64_t offset, void *buffer)
+{
+    const int64_t n = grdi_row_length(x), stride = grdi_row_stride(x);
+    if (grdi_computed_in(x->dtype) == GRD_I64)
+        return (elements){ .whole = grdi_load_i64(x, offset, stride, n, buffer) };
+    return (elements){ .real = grdi_load_f64(x, offset, stride, n, buffer) };
 }
 
 typedef struct arrays {
@@ -102,15 +120,16 @@ static grd_status rows(void *context, int64_t first, int64_t last)
 {
     const arrays *in = context;
     const int outer = grdi_outer_rank(in->x);
-    const int64_t k = grdi_row_length(in->values);
-    const size_t bytes = (size_t)k * sizeof(item);
+    const int64_t k = grdi_row_length(in->values), n = grdi_row_length(in->x);
+    const size_t bytes = (size_t)k * sizeof(item) + (size_t)n * sizeof(double);
     item *heap = grdi_allocate(bytes);
     if (!heap)
         return GRD_ERROR_MEMORY;
     int64_t at[GRD_MAX_RANK];
     grdi_seek(in->x, outer, first, at);
     for (int64_t i = first; i < last; i++) {
-        choose(in->x, grdi_offset(in->x, outer, at), k, heap);
+        const elements x = load(in->x, grdi_offset(in->x, outer, at), heap + k);
+        choose(&x, n, k, heap);
         store(in, at, heap);
         grdi_next(in->x, outer, at);
     }
@@ -127,5 +146,5 @@ grd_status grdi_cpu_topk(grd_device *device, const grdi_array *values, const grd
         return GRD_OK;
     arrays in = { values, index, x };
     return grdi_parallel(grdi_positions(x, grdi_outer_rank(x)),
-                         grdi_grain(8 * (double)grdi_row_length(x)), rows, &in);
+                         grdi_grain(3 * (double)grdi_row_length(x)), rows, &in);
 }

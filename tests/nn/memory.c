@@ -69,7 +69,7 @@ static grd_status whole_program(void)
 
 Test(nn_memory, training_fails_cleanly_at_every_allocation)
 {
-    fail_at_every_allocation(whole_program, 200);
+    fail_at_every_allocation(whole_program, 150);
 }
 
 Test(nn_memory, a_failed_step_leaves_what_can_go_on)

@@ -102,6 +102,7 @@ Test(sdpa_packed, is_each_sequence_by_itself)
         grd_sdpa_options o = { .mask = masks[i], .strict = true };
         expect_as_apart(&o, 1e-13, true);
         o.strict = false;
+        o.composed = true;
         expect_as_apart(&o, 1e-13, false);
     }
     cr_assert_eq(grd_scope_end(inner), GRD_OK);

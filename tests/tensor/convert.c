@@ -1,5 +1,6 @@
 /* f16 and bf16 against what their bits mean, and casts between all dtypes. */
 #include "tensor/cpu/convert.h"
+#include "tensor/cpu/loops.h"
 #include "tensor/tensor.h"
 
 #include <criterion/criterion.h>
@@ -196,4 +197,67 @@ Test(convert, makers_keep_dtypes)
     cr_assert_eq(grd_item(grd_sum(grd_ones_like(grd_cast(i64, GRD_F16)))), 3);
     cr_assert_eq(grd_item(grd_sum(grd_zeros_like(grd_cast(i64, GRD_F64)))), 0);
     cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+/* The loops of every set, at every length, against the converters; NaN up to being quiet. */
+static void expect_loops(const grdi_loops *loops, int64_t n, const uint16_t *half, const float *x)
+{
+    enum { MOST = 64 };
+    float wanted[MOST], f32[MOST];
+    uint16_t of_half[MOST], wanted_half[MOST];
+    for (int i = 0; i < 2; i++) {
+        grdi_converters[GRD_F32][formats[i].dtype](n, wanted, 1, half, 1);
+        grdi_converters[formats[i].dtype][GRD_F32](n, wanted_half, 1, x, 1);
+        (i ? loops->f32_of_bf16 : loops->f32_of_f16)(n, f32, half);
+        (i ? loops->bf16_of_f32 : loops->f16_of_f32)(n, of_half, x);
+        for (int64_t k = 0; k < n; k++) {
+            cr_assert(isnan(wanted[k]) ? isnan(f32[k]) && !signbit(f32[k]) == !signbit(wanted[k])
+                                       : memcmp(&f32[k], &wanted[k], sizeof(float)) == 0);
+            cr_assert_eq(quiet(&formats[i], of_half[k]), quiet(&formats[i], wanted_half[k]),
+                         "%s: %a", loops->set, (double)x[k]);
+        }
+    }
+}
+
+Test(convert, the_loops_of_every_set_give_the_same_bits)
+{
+    static const char *const sets[] = { "baseline", "avx2", "avx512" };
+    enum { LENGTH = 37 };
+    for (int s = 0; s < 3; s++)
+        for (uint32_t bits = 0; bits < 65536; bits += LENGTH) {
+            uint16_t half[LENGTH];
+            float x[LENGTH];
+            for (uint32_t k = 0; k < LENGTH; k++) {
+                const uint32_t wide = ((bits + k) << 16) ^ (bits * 40503u & 0xffff);
+                half[k] = (uint16_t)(bits + k);
+                memcpy(&x[k], &wide, sizeof wide);
+            }
+            expect_loops(grdi_choose_loops(sets[s]), bits % (LENGTH + 1), half, x);
+            expect_loops(grdi_choose_loops(sets[s]), LENGTH, half, x);
+        }
+}
+
+/* In squares, at sizes beside whole ones, and in one that is written past the caches. */
+Test(convert, a_transposed_copy_is_the_same_elements)
+{
+    static const int64_t sizes[][2] = {
+        { 16, 16 }, { 63, 65 }, { 64, 128 }, { 131, 77 }, { 1999, 1111 }
+    };
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        grd_scope *scope = grd_scope_begin();
+        const int64_t m = sizes[s][0], n = sizes[s][1];
+        const grd_tensor *x =
+            grd_cast(grd_reshape(grd_arange(0, m * n, 1), GRD_SHAPE(m, n)), GRD_F32);
+        const float *y = grd_data_f32(grd_contiguous(grd_transpose(x, 0, 1)));
+        cr_assert(y);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < m; j++)
+                cr_assert(y[i * m + j] == (float)(j * n + i));
+        const grd_tensor *both = grd_cat(GRD_LIST((grd_tensor *)x, (grd_tensor *)x), 1);
+        const float *z = grd_data_f32(both);
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t j = 0; j < 2 * n; j++)
+                cr_assert(z[i * 2 * n + j] == (float)(i * n + j % n));
+        cr_assert_eq(grd_scope_end(scope), GRD_OK);
+    }
 }

@@ -63,9 +63,9 @@ static grd_device plain_device(grdi_loops *loops)
 {
     grd_device device = device_with("baseline");
     *loops = *grdi_choose_loops("baseline");
-    loops->flash_attention_f32 = no_forward;
-    loops->flash_attention_backward_f32 = no_backward;
-    loops->flash_attention_additive_f32 = no_additive;
+    loops->flash_attention_f32 = loops->flash_attention_f64 = no_forward;
+    loops->flash_attention_backward_f32 = loops->flash_attention_backward_f64 = no_backward;
+    loops->flash_attention_additive_f32 = loops->flash_attention_additive_f64 = no_additive;
     device.state = loops;
     return device;
 }
@@ -74,29 +74,45 @@ typedef struct results {
     grd_tensor *at[5]; /* output, dquery, dkey, dvalue, dadditive or NULL */
 } results;
 
+/* The type that numbers are rounded to, and the type that they are computed with in. */
+typedef struct types {
+    grd_dtype rounded, used;
+} types;
+
+static grd_tensor *drawn(grd_rng *rng, grd_shape shape, types t)
+{
+    return grd_cast(grd_cast(grd_randn(rng, shape), t.rounded), t.used);
+}
+
+static grd_tensor *leaf(grd_tensor *x)
+{
+    return grd_require_grad(grd_detach(x));
+}
+
 /* In which of (B, Hq, L, S) an additive mask varies. */
 static const bool spread[][4] = {
     { false, true, false, true }, { true, true, true, true },   { false, false, true, true },
     { true, false, true, false }, { false, true, true, false }, { false, false, false, false },
 };
 
-static grd_tensor *additive_of(const setting *s, grd_rng *rng)
+static grd_tensor *additive_of(const setting *s, grd_rng *rng, types t)
 {
     const bool *varies = spread[s->additive - 1];
-    return grd_require_grad(grd_randn(rng, GRD_SHAPE(varies[0] ? 2 : 1, varies[1] ? s->heads : 1,
-                                                     varies[2] ? s->queries : 1,
-                                                     varies[3] ? s->keys - s->appended : 1)));
+    return leaf(drawn(rng,
+                      GRD_SHAPE(varies[0] ? 2 : 1, varies[1] ? s->heads : 1,
+                                varies[2] ? s->queries : 1, varies[3] ? s->keys - s->appended : 1),
+                      t));
 }
 
 /* The inputs are the same on every device; of `poisoned` samples the hidden keys hold NaN. */
-static results compute(const setting *s, grd_device *device, bool poisoned)
+static results compute(const setting *s, grd_device *device, bool poisoned, types t)
 {
     grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .device = device });
     grd_rng *rng = grd_rng_create(7);
-    grd_tensor *q = grd_randn(rng, GRD_SHAPE(2, s->heads, s->queries, s->size));
-    grd_tensor *k = grd_randn(rng, GRD_SHAPE(2, s->shared, s->keys, s->size));
-    grd_tensor *v = grd_randn(rng, GRD_SHAPE(2, s->shared, s->keys, s->value_size));
-    const grd_tensor *dy = grd_randn(rng, GRD_SHAPE(2, s->heads, s->queries, s->value_size));
+    grd_tensor *q = leaf(drawn(rng, GRD_SHAPE(2, s->heads, s->queries, s->size), t));
+    grd_tensor *k = drawn(rng, GRD_SHAPE(2, s->shared, s->keys, s->size), t);
+    grd_tensor *v = drawn(rng, GRD_SHAPE(2, s->shared, s->keys, s->value_size), t);
+    const grd_tensor *dy = drawn(rng, GRD_SHAPE(2, s->heads, s->queries, s->value_size), t);
     const int64_t masked = s->keys - s->appended, lengths[] = { masked - 3, masked / 2 };
     grdi_flash_call call = { .scale = 1 / sqrt((double)s->size), .left = s->left };
     call.softcap = s->softcap;
@@ -110,14 +126,14 @@ static results compute(const setting *s, grd_device *device, bool poisoned)
     if (s->keep)
         call.keep = grd_lt_scalar(grd_rand(rng, GRD_SHAPE(s->queries, masked)), 0.7);
     if (s->additive)
-        call.additive = additive_of(s, rng);
+        call.additive = additive_of(s, rng, t);
     for (int64_t b = 0; b < 2 && poisoned && s->lengths; b++) {
         grd_fill_(grd_slice(grd_select(k, 0, b), 1, lengths[b], masked, 1), NAN);
         grd_fill_(grd_slice(grd_select(v, 0, b), 1, lengths[b], masked, 1), NAN);
     }
-    call.query = grd_require_grad(q);
-    call.key = grd_require_grad(k);
-    call.value = grd_require_grad(v);
+    call.query = q;
+    call.key = k = leaf(k);
+    call.value = v = leaf(v);
     grd_tensor *logsumexp;
     results r = { { grdi_attend(&call, &logsumexp) } };
     grd_backward_with(r.at[0], &(grd_backward_options){ .gradient = dy });
@@ -135,14 +151,14 @@ static results compute(const setting *s, grd_device *device, bool poisoned)
 static void expect_same(int which, const char *set, const results *a, const results *b, double atol)
 {
     static const char *const names[] = { "output", "dquery", "dkey", "dvalue", "dadditive" };
-    static float x[MOST], y[MOST];
+    static double x[MOST], y[MOST];
     for (int i = 0; i < 5 && a->at[i]; i++) {
         const int64_t count = grd_tensor_count(a->at[i]);
         cr_assert_leq(count, MOST);
-        cr_assert_eq(grd_read_f32(a->at[i], x, count), GRD_OK);
-        cr_assert_eq(grd_read_f32(b->at[i], y, count), GRD_OK);
+        cr_assert_eq(grd_read_f64(a->at[i], x, count), GRD_OK);
+        cr_assert_eq(grd_read_f64(b->at[i], y, count), GRD_OK);
         for (int64_t e = 0; e < count; e++) {
-            const double found = (double)x[e], expected = (double)y[e];
+            const double found = x[e], expected = y[e];
             const double terms = i == 4 ? 8 : 1; /* a sum over all that share it */
             cr_assert(fabs(found - expected) <= terms * atol * (1 + fabs(expected)),
                       "setting %d, %s, %s[%d]: %.9g, not %.9g", which, set, names[i], (int)e, found,
@@ -158,34 +174,60 @@ static void release(const results *r)
             grd_release(r->at[i]);
 }
 
-Test(flash_attention, sets_agree_with_the_plain_one)
+static void expect_plain(const setting *s, types t, double atol)
 {
     static const char *const sets[] = { "baseline", "avx2", "avx512" };
     grdi_loops loops;
     grd_device plainly = plain_device(&loops);
+    const int which = (int)(s - settings);
+    const results plain = compute(s, &plainly, false, (types){ t.rounded, GRD_F64 });
+    for (int i = 0; i < 3; i++) {
+        grd_device device = device_with(sets[i]);
+        const results fast = compute(s, &device, false, t), poisoned = compute(s, &device, true, t);
+        expect_same(which, sets[i], &fast, &plain, atol);
+        expect_same(which, "with NaN behind hidden keys", &poisoned, &plain, atol);
+        release(&poisoned);
+        release(&fast);
+    }
+    release(&plain);
+}
+
+/* Beside halves the plain one has what they are rounded to, so that only results are inexact, and
+ * gradients by the rounded output. */
+Test(flash_attention, sets_agree_with_the_plain_one)
+{
     for (int i = 0; i < SETTINGS; i++) {
-        const results plain = compute(&settings[i], &plainly, false);
-        for (int s = 0; s < 3; s++) {
-            grd_device device = device_with(sets[s]);
-            const results fast = compute(&settings[i], &device, false);
-            expect_same(i, sets[s], &fast, &plain, 5e-6);
-            const results poisoned = compute(&settings[i], &device, true);
-            expect_same(i, "with NaN behind hidden keys", &poisoned, &plain, 5e-6);
-            release(&poisoned);
-            release(&fast);
-        }
-        release(&plain);
+        expect_plain(&settings[i], (types){ GRD_F32, GRD_F32 }, 5e-6);
+        expect_plain(&settings[i], (types){ GRD_F64, GRD_F64 }, 1e-13);
+        expect_plain(&settings[i], (types){ GRD_F16, GRD_F16 }, 2e-3);
+        expect_plain(&settings[i], (types){ GRD_BF16, GRD_BF16 }, 1.6e-2);
+    }
+}
+
+/* What the plain loops do with halves too, where the fast ones have no memory. */
+Test(flash_attention, plain_loops_serve_every_type)
+{
+    grdi_loops loops;
+    grd_device plainly = plain_device(&loops);
+    for (int i = 0; i < SETTINGS; i++) {
+        const results exact = compute(&settings[i], &plainly, false, (types){ GRD_F16, GRD_F64 });
+        const results half = compute(&settings[i], &plainly, false, (types){ GRD_F16, GRD_F16 });
+        expect_same(i, "plain", &half, &exact, 2e-3);
+        release(&half);
+        release(&exact);
     }
 }
 
 Test(flash_attention, any_number_of_threads_gives_the_same_bits)
 {
-    for (int i = 0; i < SETTINGS; i++) {
+    static const grd_dtype dtypes[] = { GRD_F32, GRD_F64, GRD_BF16 };
+    for (int i = 0; i < SETTINGS * 3; i++) {
+        const types t = { dtypes[i % 3], dtypes[i % 3] };
         grd_device_set_threads(grd_cpu(), 1);
-        const results one = compute(&settings[i], NULL, false);
+        const results one = compute(&settings[i / 3], NULL, false, t);
         grd_device_set_threads(grd_cpu(), 3);
-        const results three = compute(&settings[i], NULL, false);
-        expect_same(i, "threads", &three, &one, 0);
+        const results three = compute(&settings[i / 3], NULL, false, t);
+        expect_same(i / 3, "threads", &three, &one, 0);
         release(&one);
         release(&three);
     }

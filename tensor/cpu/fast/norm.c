@@ -3,34 +3,43 @@
 
 #include <math.h>
 
+/* Sums side by side, since one would wait for the one before; short rows feel it most. */
+
 static float sum_row(int64_t n, const float *x)
 {
-    vec sum = all(0);
+    vec a = all(0), b = all(0), c = all(0), d = all(0);
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        sum += load(x + i);
-    if (i < n)
-        sum += load_part(x + i, n - i, all(0));
-    return sum_of(sum);
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        a += load(x + i);
+        b += load(x + i + LANES);
+        c += load(x + i + 2 * LANES);
+        d += load(x + i + 3 * LANES);
+    }
+    for (; i < n; i += LANES)
+        a += load_first(x + i, n - i);
+    return sum_of((a + b) + (c + d));
 }
 
 /* The sums of x - shift and of its squares. */
 static void moments(int64_t n, const float *x, float shift, float *first, float *second)
 {
-    vec sum = all(0), squares = all(0);
+    vec sum[2] = { all(0), all(0) }, squares[2] = { all(0), all(0) };
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        const vec d = load(x + i) - all(shift);
-        sum += d;
-        squares = mul_add(d, d, squares);
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        const vec d = load(x + i) - all(shift), e = load(x + i + LANES) - all(shift);
+        sum[0] += d;
+        sum[1] += e;
+        squares[0] = mul_add(d, d, squares[0]);
+        squares[1] = mul_add(e, e, squares[1]);
     }
-    if (i < n) {
-        const vec d = load_part(x + i, n - i, all(shift)) - all(shift);
-        sum += d;
-        squares = mul_add(d, d, squares);
+    for (; i < n; i += LANES) {
+        const vec next = n - i < LANES ? load_part(x + i, n - i, all(shift)) : load(x + i);
+        const vec d = next - all(shift);
+        sum[0] += d;
+        squares[0] = mul_add(d, d, squares[0]);
     }
-    *first = sum_of(sum);
-    *second = sum_of(squares);
+    *first = sum_of(sum[0] + sum[1]);
+    *second = sum_of(squares[0] + squares[1]);
 }
 
 /* How a row was normalised, as vectors. */
@@ -60,11 +69,12 @@ static void apply(int64_t n, float *y, const float *x, const norm *m, const floa
 void GRDI_LOOP(norm_f32)(int64_t n, float *y, const float *x, const float *weight,
                          const float *bias, bool centre, double eps, double stats[2])
 {
-    const float shift = centre ? sum_row(n, x) / (float)n : 0;
+    const float share = 1 / (float)n; /* divided first: a row waits for each step */
+    const float shift = centre ? sum_row(n, x) * share : 0;
     float sum, squares;
     moments(n, x, shift, &sum, &squares);
-    const float rest = centre ? sum / (float)n : 0;
-    const float var = squares / (float)n - rest * rest;
+    const float rest = centre ? sum * share : 0;
+    const float var = squares * share - rest * rest;
     const float factor = 1 / sqrtf((var > 0 ? var : 0) + (float)eps);
     const norm m = { all(shift), all(rest), all(factor) };
     apply(n, y, x, &m, weight, bias);

@@ -87,7 +87,8 @@ static inline vec where_less(vec x, vec y, vec a, vec b)
 static inline bool all_within(vec x, float low, float high)
 {
     const vec above = _mm256_cmp_ps(x, all(low), _CMP_GE_OQ);
-    return _mm256_movemask_ps(_mm256_and_ps(above, _mm256_cmp_ps(x, all(high), _CMP_LE_OQ))) == 0xff;
+    const vec below = _mm256_cmp_ps(x, all(high), _CMP_LE_OQ);
+    return _mm256_movemask_ps(_mm256_and_ps(above, below)) == 0xff;
 }
 
 static inline vec with_sign(vec x, vec y)
