@@ -43,7 +43,7 @@ typedef struct grdi_cuda {
     grdi_cuda_stage stage[GRDI_CUDA_STAGES];
     unsigned next_stage;
     struct grdi_cuda_functions *functions;
-    struct grdi_cuda_cudnn *cudnn; /* NULL: not asked for so far */
+    struct grdi_cuda_cudnn *cudnn;       /* NULL: not asked for so far */
     struct grdi_cuda_products *products; /* products.c: made when first asked for */
 } grdi_cuda;
 

@@ -16,21 +16,12 @@ __device__ __forceinline__ share share_of(int64_t stride, int size, int step, in
     return { first, first + step < size ? first + step : size };
 }
 
+/* Which are of the type that is computed in. */
 template <class T>
 __device__ __forceinline__ void add_to(const grdi_cuda_flash &f, int64_t at, double sum)
 {
-    T before;
-    void *x = f.dadditive.data;
-    read_element(f, x, at, &before);
-    const T after = (T)((double)before + sum);
-    if (f.dtype == GRD_F64)
-        ((double *)x)[at] = (double)after;
-    else if (f.dtype == GRD_F32)
-        ((float *)x)[at] = (float)after;
-    else if (f.dtype == GRD_F16)
-        put((f16 *)x + at, (float)after);
-    else
-        put((bf16 *)x + at, (float)after);
+    T *x = (T *)f.dadditive.data + at;
+    *x = (T)((double)*x + sum);
 }
 
 /* The sum of `count` numbers of a tile, `step` apart. */

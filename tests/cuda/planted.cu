@@ -1,7 +1,14 @@
 /* A sum by one block, right and with a mistake: what the emulation is there to find. */
 #include "tensor/cuda/kernel.cuh"
 
-enum flaw { RIGHT, NO_BARRIER_BEFORE, NO_BARRIER_AFTER, READS_BEYOND, WRITES_BEYOND, HALF_A_BARRIER };
+enum flaw {
+    RIGHT,
+    NO_BARRIER_BEFORE,
+    NO_BARRIER_AFTER,
+    READS_BEYOND,
+    WRITES_BEYOND,
+    HALF_A_BARRIER
+};
 
 __device__ inline float sum_of_warp(float x)
 {
