@@ -34,7 +34,7 @@ def main():
             shutil.copy(path, tree)
         for path, line, block in blocks:
             insert(tree, path, line, block)
-        for command in (["meson", "setup", "build", "-Db_lto=false", "-Dbuildtype=debug"],
+        for command in (["meson", "setup", "build", "-Db_lto=false", "-Dbuildtype=debug", "-Dcuda=disabled"],
                         ["ninja", "-C", "build", "tests/unit"],
                         ["build/tests/unit", "--filter", "@(ops|gradcheck_rows)/*"],
                         [sys.executable, "tests/call_sites.py", "include/gradus"]):
