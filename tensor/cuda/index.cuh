@@ -4,8 +4,8 @@
 #ifndef GRDI_CUDA_INDEX_CUH
 #define GRDI_CUDA_INDEX_CUH
 
-#include "tensor/cuda/index.h"
 #include "tensor/cuda/kernel.cuh"
+#include "tensor/cuda/index.h"
 
 /* An index that was found, and where. */
 struct found {

@@ -2,8 +2,8 @@
 #ifndef GRDI_CUDA_PHILOX_CUH
 #define GRDI_CUDA_PHILOX_CUH
 
-#include "tensor/philox.h"
 #include "tensor/cuda/kernel.cuh"
+#include "tensor/philox.h"
 
 /* The upper or lower words of the four elements from 4 block on. */
 struct four_words {
