@@ -61,13 +61,14 @@ install_packages build-essential meson ninja-build pkg-config python3 libopenbla
 [ "$quick" ] || install_packages clang clang-format libclang-rt-14-dev chromium fonts-dejavu-core \
     doxygen graphviz spin valgrind || exit 1
 
-# Kernels for GPUs are compiled once; their tests are of what the processor's compiler makes of them.
+# Kernels for GPUs are compiled once, for one kind of them, since each takes minutes; their tests are of
+# what the processor's compiler makes of them.
 command -v nvcc >/dev/null || say "no nvcc: kernels for GPUs are not compiled, only emulated"
 sanitizers='-Dbuildtype=debugoptimized -Db_lto=false -Db_lundef=false -Dcuda=disabled'
 if [ "$quick" ]; then
     stage tests '-Dbuildtype=release -Db_lto=true -Dcuda=disabled' '--suite quick'
 else
-    stage tests '-Dbuildtype=release -Db_lto=true' ''
+    stage tests '-Dbuildtype=release -Db_lto=true -Dgpus=90' ''
     CC=clang CXX=clang++ stage clang '-Dbuildtype=debugoptimized -Db_lto=false -Dwerror=true -Dcuda=disabled' \
         '--suite quick'
     CFLAGS=-fno-sanitize-recover=all stage asan "$sanitizers -Db_sanitize=address,undefined" \
