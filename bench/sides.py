@@ -110,8 +110,8 @@ class Rivals:
 def build(folder):
     """A release of the benchmark's programs, made where there is none."""
     if not (folder / "build.ninja").exists():
-        subprocess.run(["meson", "setup", folder, "-Dbuildtype=release", "-Db_lto=true", "-Dtests=none"], cwd=ROOT,
-                       check=True, stdout=subprocess.DEVNULL)
+        options = ["-Dbuildtype=release", "-Db_lto=true", "-Dtests=none", "-Dcuda=disabled"]
+        subprocess.run(["meson", "setup", folder, *options], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["ninja", "-C", folder, "bench/cases", "bench/peak", "tools/gradus"], check=True,
                    stdout=subprocess.DEVNULL)
 

@@ -15,7 +15,7 @@ step "1. build (release)"
 install_packages build-essential meson ninja-build pkg-config libopenblas-dev libhdf5-dev \
     libjansson-dev libpopt-dev nettle-dev zlib1g-dev libpng-dev
 [ -f build-demo/build.ninja ] ||
-    meson setup build-demo -Dbuildtype=release -Db_lto=true -Dtests=none >/dev/null
+    meson setup build-demo -Dbuildtype=release -Db_lto=true -Dtests=none -Dcuda=disabled >/dev/null
 ninja -C build-demo tools/gradus | tail -n 1
 gradus=$root/build-demo/tools/gradus
 
