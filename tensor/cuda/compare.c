@@ -12,7 +12,7 @@ static grd_status run(grd_device *device, const char *kernel, grd_dtype dtype, c
 grd_status grdi_cuda_compare(grd_device *device, const grdi_array *y, const grdi_array *a,
                              const grdi_array *b, grdi_comparison how)
 {
-    int chosen = how;
+    int chosen = (int)how;
     return run(device, "compare", a->dtype, y,
                (void *[]){ NULL, (void *)y, (void *)a, (void *)b, &chosen });
 }
@@ -20,7 +20,7 @@ grd_status grdi_cuda_compare(grd_device *device, const grdi_array *y, const grdi
 grd_status grdi_cuda_compare_scalar(grd_device *device, const grdi_array *y, const grdi_array *x,
                                     double b, grdi_comparison how)
 {
-    int chosen = how;
+    int chosen = (int)how;
     return run(device, "compare_scalar", x->dtype, y,
                (void *[]){ NULL, (void *)y, (void *)x, &b, &chosen });
 }

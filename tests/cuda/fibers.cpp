@@ -170,8 +170,10 @@ bool run_greedily()
     bool any = false;
     for (unsigned k = 0; k < warps && !any; k++) {
         const unsigned first = (chosen + k) % warps * WARP;
-        while (run_warp(first) | release_warp(first))
-            any = true;
+        for (bool more = true; more; any |= more) {
+            more = run_warp(first);
+            more |= release_warp(first);
+        }
     }
     return any;
 }
