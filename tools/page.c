@@ -38,6 +38,11 @@ static const fact variables[] = {
                             "processor has. Sets differ by rounding." },
     { ~TALKS, "OPENBLAS_CORETYPE", "What OpenBLAS tunes itself for, whatever the processor is. A wrong one halves the "
                                    "speed of matrix products: best left unset. gradus --version shows the core in use." },
+    { ~TALKS, "GRADUS_CUDA_DRIVER", "The file that is loaded as NVIDIA's driver. Unset: libcuda.so.1. For tests, whose "
+                                    "driver needs no GPU." },
+    { ~TALKS, "GRADUS_CUBLAS", "The file that is loaded as cuBLASLt. Unset: libcublasLt.so.13 or .12." },
+    { ~TALKS, "GRADUS_CUDNN", "The file that is loaded as cuDNN, or 0 to do without. Unset: libcudnn.so.9." },
+    { ~TALKS, "GRADUS_CUDNN_FAST", "1: the gradient of cuDNN's attention may have other bits in every run." },
     { ~TALKS, "NO_COLOR", "If set and not empty, nothing is coloured." },
     { ~TALKS, "TERM", "dumb, or no terminal at all: nothing is coloured, and no line is written over." },
     { ~TALKS, "COLORTERM", "truecolor or 24bit: heatmaps have all shades of their scale." },
