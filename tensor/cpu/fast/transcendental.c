@@ -20,12 +20,16 @@ static inline __attribute__((always_inline)) vec with_rest(vec x, vec y, float l
     return load(to);
 }
 
+/* Bits wrap around, also of what is no such x. */
+typedef uint32_t bits_vec __attribute__((vector_size(sizeof(vec))));
+
 /* x = (1 + f) 2^n for positive normal x, sqrt(1/2) <= 1 + f < sqrt(2); returns f. */
 static inline vec log_parts(vec x, vec *n)
 {
-    const whole_vec bits = (whole_vec)x, exponent = (bits - 0x3f3504f3) >> 23;
+    const bits_vec bits = (bits_vec)x;
+    const whole_vec exponent = (whole_vec)(bits - 0x3f3504f3u) >> 23;
     *n = __builtin_convertvector(exponent, vec);
-    return (vec)(bits - (exponent << 23)) - all(1);
+    return (vec)(bits - ((bits_vec)exponent << 23)) - all(1);
 }
 
 /* log(1 + f) = f - f^2 / 2 + f^3 P(f): P of degree 7, minimax in relative error of the logarithm
