@@ -78,14 +78,10 @@ static bool measure(const char *op, const grd_module *module, int64_t *slots, si
 }
 
 /* Steps are too small for 16 bits, which would round most of them away. */
-static bool is_narrow(grd_dtype dtype)
-{
-    return dtype == GRD_F16 || dtype == GRD_BF16;
-}
-
 static grd_tensor *master_of(grd_tensor *parameter)
 {
-    return is_narrow(parameter->array.dtype) ? grdi_cast(parameter, GRD_F32) : parameter;
+    const grd_dtype dtype = grdi_summed_in(parameter->array.dtype);
+    return parameter->array.dtype == dtype ? parameter : grdi_cast(parameter, dtype);
 }
 
 static bool fill_slot(const grd_optimizer *self, grdi_slot *slot, const grdi_grouping *grouping)

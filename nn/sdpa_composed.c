@@ -109,8 +109,8 @@ static grd_attention compute(const grouped_call *g)
 /* Scores of f16 overflow where their softmax does not: what lies between is f32. */
 static const grd_tensor *widened(const grd_tensor *x)
 {
-    const bool narrow = x && (x->array.dtype == GRD_F16 || x->array.dtype == GRD_BF16);
-    return narrow ? grd_cast(x, GRD_F32) : x;
+    const grd_dtype wide = x ? grdi_summed_in(x->array.dtype) : GRD_DTYPE_UNSET;
+    return x && x->array.dtype != wide ? grd_cast(x, wide) : x;
 }
 
 static grd_tensor *narrowed(grd_tensor *x, const grd_tensor *query)

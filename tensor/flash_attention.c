@@ -126,7 +126,7 @@ grd_tensor *grdi_flash_attention_additive(const grdi_flash_call *call, const grd
         return NULL;
     grd_device *device = grdi_device(c.query);
     const grd_shape shape = grd_tensor_shape(c.additive);
-    const grd_dtype dtype = c.additive->array.dtype, sum = dtype == GRD_F64 ? GRD_F64 : GRD_F32;
+    const grd_dtype dtype = c.additive->array.dtype, sum = grdi_summed_in(dtype);
     grd_tensor *dadditive = grdi_full(op, &shape, 0, sum, device);
     if (!dadditive)
         return NULL;

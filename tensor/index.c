@@ -145,12 +145,6 @@ grd_tensor *grdi_embedding(const grd_tensor *index, const grd_tensor *weight)
     return take("embedding", weight, 0, index, &shape);
 }
 
-/* Sums are made in f32 at least. */
-static grd_dtype summed_in(grd_dtype dtype)
-{
-    return dtype == GRD_F16 || dtype == GRD_BF16 ? GRD_F32 : dtype;
-}
-
 static grd_tensor *as_dtype(grd_tensor *y, grd_dtype dtype)
 {
     return !y || y->array.dtype == dtype ? y : grdi_cast(y, dtype);
@@ -172,7 +166,7 @@ grd_tensor *grdi_index_add(const grd_tensor *x, const grd_shape *shape, int dim,
                            const grd_tensor *index)
 {
     const grd_dtype dtype = x->array.dtype;
-    grd_tensor *y = grdi_full("index_add", shape, 0, summed_in(dtype), grdi_device(x));
+    grd_tensor *y = grdi_full("index_add", shape, 0, grdi_summed_in(dtype), grdi_device(x));
     return y && grdi_index_add_to(y, x, dim, index) ? as_dtype(y, dtype) : NULL;
 }
 
@@ -272,7 +266,8 @@ grd_tensor *grdi_scatter_add(const grd_tensor *x, int64_t dim, const grd_tensor 
         !source_fits(source, index))
         return NULL;
     const grd_dtype dtype = x->array.dtype;
-    grd_tensor *y = summed_in(dtype) == dtype ? grdi_copy(x) : grdi_cast(x, summed_in(dtype));
+    grd_tensor *y =
+        grdi_summed_in(dtype) == dtype ? grdi_copy(x) : grdi_cast(x, grdi_summed_in(dtype));
     if (!y ||
         !scatter("scatter_add", &y->array, along, &index->array, &source->array, grdi_device(x)))
         return NULL;

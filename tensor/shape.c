@@ -179,6 +179,11 @@ bool grdi_is_floating(grd_dtype dtype)
     return dtypes[dtype].kind & GRDI_FLOATS;
 }
 
+grd_dtype grdi_summed_in(grd_dtype dtype)
+{
+    return dtype == GRD_F16 || dtype == GRD_BF16 ? GRD_F32 : dtype;
+}
+
 bool grdi_has_kind(const char *op, const char *name, const grd_tensor *x, unsigned kinds)
 {
     static const char *const needed[GRDI_ANY] = {

@@ -121,6 +121,7 @@ bool grdi_fits(const char *op, double value, grd_dtype dtype);
 enum { GRDI_FLOATS = 1, GRDI_INTEGERS = 2, GRDI_BOOLS = 4, GRDI_NUMBERS = 3, GRDI_ANY = 7 };
 
 bool grdi_is_floating(grd_dtype dtype);
+grd_dtype grdi_summed_in(grd_dtype dtype); /* f32 for f16 and bf16, any other itself */
 
 /* Whether x, which the op calls `name`, is of one of these kinds. */
 bool grdi_has_kind(const char *op, const char *name, const grd_tensor *x, unsigned kinds);

@@ -1,5 +1,6 @@
 /* Every row of the table of op cases, in every way that a test can hold for all ops. */
 #include "tests/counter.h"
+#include "tests/cuda/emulated.h"
 #include "tests/fake_device.h"
 #include "tests/op_cases.h"
 
@@ -192,8 +193,7 @@ Test(ops, agree_on_another_device)
 /* On a GPU, or what stands in for one. */
 Test(cuda_ops, agree_with_the_reference)
 {
-    if (!grd_cuda_available())
-        cr_skip_test("there is no GPU");
+    need_gpu();
     compare_all(GRD_F64, grd_cuda(0), false);
     compare_all(GRD_F64, grd_cuda(0), true);
     compare_all(GRD_F32, grd_cuda(0), false);
@@ -231,8 +231,7 @@ Test(ops, gradcheck)
 
 Test(cuda_ops, gradcheck)
 {
-    if (!grd_cuda_available())
-        cr_skip_test("there is no GPU");
+    need_gpu();
     check_all(grd_gradcheck, grd_cuda(0), false);
 }
 

@@ -139,10 +139,15 @@ grd_status grdi_cuda_launch(grd_device *device, const grdi_cuda_image *image, co
                            cuda->stream, arguments, NULL));
 }
 
-grdi_cuda_size grdi_cuda_size_for(grd_device *device, int64_t n, int64_t each)
+unsigned grdi_cuda_blocks_for(grd_device *device, int64_t wanted)
 {
     const int64_t most = (int64_t)grdi_cuda_of(device)->multiprocessors * 16;
+    return (unsigned)(wanted < most ? wanted : most);
+}
+
+grdi_cuda_size grdi_cuda_size_for(grd_device *device, int64_t n, int64_t each)
+{
     const int64_t of_block = GRDI_CUDA_THREADS * each;
-    const int64_t blocks = (n + of_block - 1) / of_block;
-    return (grdi_cuda_size){ (unsigned)(blocks < most ? blocks : most), GRDI_CUDA_THREADS, 0 };
+    return (grdi_cuda_size){ grdi_cuda_blocks_for(device, (n + of_block - 1) / of_block),
+                             GRDI_CUDA_THREADS, 0 };
 }

@@ -21,6 +21,9 @@ grd_status grdi_cuda_launch(grd_device *device, const grdi_cuda_image *image, co
 
 enum { GRDI_CUDA_THREADS = 256 };
 
+/* `wanted` blocks, or as many as keep the GPU busy. */
+unsigned grdi_cuda_blocks_for(grd_device *device, int64_t wanted);
+
 /* The size at which n elements are walked over, `each` by a thread at most. */
 grdi_cuda_size grdi_cuda_size_for(grd_device *device, int64_t n, int64_t each);
 

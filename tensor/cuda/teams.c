@@ -7,17 +7,9 @@ int grdi_cuda_team(int64_t n)
     return n <= LONGEST_OF_WARP ? WARP : GRDI_CUDA_THREADS;
 }
 
-unsigned grdi_cuda_blocks_for(grd_device *device, int64_t wanted)
-{
-    const int64_t most = (int64_t)grdi_cuda_of(device)->multiprocessors * 16;
-    return (unsigned)(wanted < most ? wanted : most);
-}
-
 grdi_cuda_size grdi_cuda_size_for_rows(grd_device *device, int64_t rows, int team)
 {
-    const int64_t teams = GRDI_CUDA_THREADS / team;
-    return (grdi_cuda_size){ grdi_cuda_blocks_for(device, (rows + teams - 1) / teams),
-                             GRDI_CUDA_THREADS, 0 };
+    return grdi_cuda_size_for(device, rows * team, 1);
 }
 
 int64_t grdi_cuda_rows(const grdi_array *x)

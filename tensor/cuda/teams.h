@@ -13,9 +13,6 @@ grdi_cuda_size grdi_cuda_size_for_rows(grd_device *device, int64_t rows, int tea
 /* Rows of x along its last dimension. */
 int64_t grdi_cuda_rows(const grdi_array *x);
 
-/* `wanted` blocks, or as many as keep the GPU busy. */
-unsigned grdi_cuda_blocks_for(grd_device *device, int64_t wanted);
-
 /* x, or an array without data for NULL, as kernels take it. */
 grdi_array grdi_cuda_array_or_none(const grdi_array *x);
 

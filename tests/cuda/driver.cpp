@@ -248,12 +248,6 @@ int cuDriverGetVersion(int *version)
     return 0;
 }
 
-int cuGetErrorName(int, const char **text)
-{
-    *text = "CUDA_ERROR";
-    return 0;
-}
-
 int cuGetErrorString(int result, const char **text)
 {
     *text = result == 700   ? "an illegal memory access was encountered"

@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <dlfcn.h>
+#include <gradus/gradus.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,12 @@ static void find(void *function, void *library, const char *name)
     void *symbol = dlsym(library, name);
     cr_assert(symbol, "%s", name);
     memcpy(function, &symbol, sizeof symbol);
+}
+
+void need_gpu(void)
+{
+    if (!grd_cuda_available())
+        cr_skip_test("there is no GPU");
 }
 
 emulated need_emulated(void)

@@ -16,4 +16,7 @@ typedef struct emulated {
 
 emulated need_emulated(void);
 
+/* The same of any driver. */
+void need_gpu(void);
+
 #endif

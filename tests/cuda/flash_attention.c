@@ -2,6 +2,7 @@
  * fill no tile, and what hidden rows may hold. A case is its number: TEST_FLASH="FIRST COUNT" runs
  * others. */
 #include "tensor/front.h"
+#include "tests/cuda/emulated.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -251,8 +252,7 @@ static void sweep(int count, grd_dtype dtype, const char *what, double rtol)
 {
     int first = 0;
     const char *given = getenv("TEST_FLASH");
-    if (!grd_cuda_available())
-        cr_skip_test("there is no GPU");
+    need_gpu();
     if (given)
         cr_assert_eq(sscanf(given, "%d %d", &first, &count), 2);
     for (int i = 0; i < count; i++)

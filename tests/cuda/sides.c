@@ -2,6 +2,7 @@
 
 #include "tensor/cpu/rows.h"
 #include "tensor/tensor.h"
+#include "tests/cuda/emulated.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -12,8 +13,7 @@ static sided *made;
 
 grd_device *side(int which)
 {
-    if (!grd_cuda_available())
-        cr_skip_test("there is no GPU");
+    need_gpu();
     return which == GPU ? grd_cuda(0) : grd_cpu();
 }
 

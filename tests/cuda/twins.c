@@ -6,12 +6,6 @@
 
 enum { MOST_INPUTS = 4 };
 
-void need_gpu(void)
-{
-    if (!grd_cuda_available())
-        cr_skip_test("there is no GPU");
-}
-
 double precision_of(grd_dtype dtype)
 {
     static const double precision[GRD_DTYPE_COUNT] = {

@@ -3,6 +3,8 @@
 #ifndef TESTS_CUDA_TWINS_H
 #define TESTS_CUDA_TWINS_H
 
+#include "tests/cuda/emulated.h"
+
 #include <gradus/gradus.h>
 
 /* How both see an input. */
@@ -22,8 +24,6 @@ typedef struct twins {
     const void *user;
     double allowed; /* of the result's precision; 0: bits are the same but a NaN's */
 } twins;
-
-void need_gpu(void);
 
 /* The largest relative error of one rounding. */
 double precision_of(grd_dtype dtype);
