@@ -3,13 +3,9 @@
 #ifndef GRDI_PHILOX_H
 #define GRDI_PHILOX_H
 
-#include <stdint.h>
+#include "tensor/host_and_device.h"
 
-#ifdef __CUDACC__
-#define GRDI_HOST_AND_DEVICE __host__ __device__
-#else
-#define GRDI_HOST_AND_DEVICE
-#endif
+#include <stdint.h>
 
 enum { GRDI_HIGH, GRDI_LOW };           /* lanes (tensor/rng.h) */
 enum { GRDI_USE_DRAW, GRDI_USE_SPLIT }; /* uses */

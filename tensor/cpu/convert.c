@@ -1,25 +1,6 @@
 #include "tensor/cpu/convert.h"
 #include "tensor/cpu/half.h"
 
-/* x as f32 such that rounding it once more, to far fewer bits, rounds x once: cut off towards zero,
- * with the last bit set if that lost anything (Boldo and Melquiond, "round to odd"). */
-static inline float odd_f32(double x)
-{
-    const float near = (float)x;
-    const double size = near < 0 ? -(double)near : (double)near, wanted = x < 0 ? -x : x;
-    if (size == wanted || x != x)
-        return near;
-    return of_bits((bits_of(near) - (size > wanted)) | 1u);
-}
-
-/* The same for an integer that f64 may be too short for. */
-static inline double odd_f64(int64_t x)
-{
-    const uint64_t size = x < 0 ? -(uint64_t)x : (uint64_t)x;
-    const uint64_t kept = size >> 53 ? (size >> 11 | ((size & 0x7ff) != 0)) << 11 : size;
-    return x < 0 ? -(double)kept : (double)kept;
-}
-
 static inline uint16_t bf16_of_f64(double x)
 {
     return bf16_of_f32(odd_f32(x));

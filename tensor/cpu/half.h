@@ -2,23 +2,9 @@
 #ifndef GRDI_CPU_HALF_H
 #define GRDI_CPU_HALF_H
 
+#include "tensor/bits.h"
+
 #include <stdbool.h>
-#include <stdint.h>
-#include <string.h>
-
-static inline float of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static inline uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
 
 static inline float from_bf16(uint16_t half)
 {

@@ -3,38 +3,7 @@
 #define GRDI_CUDA_CONVERT_CUH
 
 #include "tensor/cuda/kernel.cuh"
-
-__device__ inline float float_of(unsigned bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-__device__ inline unsigned bits_of(float x)
-{
-    unsigned bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-/* x as f32 such that rounding it once more, to far fewer bits, rounds x once: cut off towards zero,
- * with the last bit set if that lost anything (Boldo and Melquiond, "round to odd"). */
-__device__ inline float odd(double x)
-{
-    const float near = (float)x;
-    if ((double)near == x || x != x)
-        return near;
-    return float_of((bits_of(near) - (fabs((double)near) > fabs(x))) | 1u);
-}
-
-/* The same for an integer that f64 may be too short for. */
-__device__ inline double odd(int64_t x)
-{
-    const uint64_t size = x < 0 ? 0 - (uint64_t)x : (uint64_t)x;
-    const uint64_t kept = size >> 53 ? (size >> 11 | ((size & 0x7ff) != 0)) << 11 : size;
-    return x < 0 ? -(double)kept : (double)kept;
-}
+#include "tensor/bits.h"
 
 /* A number as what is stored of it: To is a stored type, From one that is computed with. */
 template <class To, class From> struct conversion {
@@ -80,12 +49,12 @@ __device__ inline float before_16(float x)
 
 __device__ inline float before_16(double x)
 {
-    return odd(x);
+    return odd_f32(x);
 }
 
 __device__ inline float before_16(int64_t x)
 {
-    return odd(odd(x));
+    return odd_f32(odd_f64(x));
 }
 
 __device__ inline float before_16(bool x)
