@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 typedef struct counter {
     atomic_llong live, peak;
@@ -35,22 +35,26 @@ static void print_size(const char *what, double bytes)
     printf("%-24s %10.1f MiB\n", what, bytes / 1048576);
 }
 
-/* What the process has taken before it trains: its libraries above all. 0 where Linux does not say.
- */
-static double resident_bytes(void)
+/* Bytes of the process that are in memory, of the kind that /proc/self/status calls `name`; 0 where
+ * Linux does not say. */
+static double resident_bytes(const char *name)
 {
-    long long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file && fscanf(file, "%*s %lld", &pages) != 1)
-        pages = 0;
+    char line[128];
+    double kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, name, strlen(name)) == 0)
+            kib = strtod(line + strlen(name), NULL);
     if (file)
         fclose(file);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+    return kib * 1024;
 }
 
-/* `before` was resident when nothing was counted yet. */
-static void print_memory(const stepper *t, const counter *c, double before)
+/* The program itself: what was `allocated` before anything was counted, and the pages of code that it
+ * and its libraries have come to use, which grow as it trains. */
+static void print_memory(const stepper *t, const counter *c, double allocated)
 {
+    const double itself = allocated + resident_bytes("RssFile:");
     const double values = (double)grd_module_num_values(t->s.model);
     const double width = t->o->dtype[5] == '6' ? 8 : 4;
     printf("%-24s %10.0f\n", "parameters", values);
@@ -58,20 +62,20 @@ static void print_memory(const stepper *t, const counter *c, double before)
     print_size("gradients", values * width);
     print_size("moments", 2 * values * width);
     print_size("tensors, at the most", (double)atomic_load(&c->peak));
-    print_size("the program itself", before);
-    print_size("in all, at the most", (double)atomic_load(&c->peak) + before);
+    print_size("the program itself", itself);
+    print_size("in all, at the most", (double)atomic_load(&c->peak) + itself);
 }
 
 /* The second step tells the speed: the first one fetches the memory. */
 static grd_status measure(stepper *t, const counter *c)
 {
     step_report report = { 0 };
-    const double before = resident_bytes();
+    const double allocated = resident_bytes("RssAnon:");
     grd_scope *scope = open_scope(t->o);
     stepper_set_up(t);
     if (train_step(t, &report) && train_step(t, &report)) {
         grd_module_print(stdout, t->s.model);
-        print_memory(t, c, before);
+        print_memory(t, c, allocated);
         printf("%-24s %10.1f ms, %.0f tokens/s\n", "a step", 1e3 * report.seconds,
                report.tokens / report.seconds);
         printf("%-24s %10.0f s\n", "all steps", report.seconds * (double)t->o->steps);

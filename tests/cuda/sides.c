@@ -60,6 +60,7 @@ static double value_at(const grdi_array *x, int64_t offset)
 
 sided *make_sided(grd_dtype dtype, int rank, const grdi_dim dim[], int64_t skip)
 {
+    need_gpu(); /* Before there is anything to free. */
     sided *x = calloc(1, sizeof *x);
     grdi_array *here = &x->on[CPU];
     *here = (grdi_array){ .dtype = dtype, .rank = rank };

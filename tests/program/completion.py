@@ -71,8 +71,11 @@ class Terminal:
         os.write(self.end, text.encode())
 
     def read(self, seconds):
-        if select.select([self.end], [], [], seconds)[0]:
+        """True if something came within that time. A terminal hands over 4 KiB at a time at the most."""
+        came = bool(select.select([self.end], [], [], seconds)[0])
+        if came:
             self.shown += os.read(self.end, 1 << 16)
+        return came
 
     def wait(self, done):
         limit = time.monotonic() + 60
@@ -89,7 +92,8 @@ class Terminal:
         self.type("\x15" + typed + "\t" * tabs)
         self.type("\x14")
         self.wait(lambda: line.exists() and line.read_text().endswith("\n"))
-        self.read(0.05)
+        while self.read(0.05):
+            pass
         return line.read_text()[:-1], self.shown.decode(errors="replace")
 
     def close(self):
