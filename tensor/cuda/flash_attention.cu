@@ -149,7 +149,8 @@ template <class T, int R, int N> __device__ __forceinline__ void attend(const gr
 #define ATTEND(dtype, type, R, N)                                                                  \
     GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, flash_attention_##N##_##dtype, grdi_cuda_flash f) \
     {                                                                                              \
-        attend<type, R, N>(f);                                                                     \
+        if (is_wanted(f))                                                                          \
+            attend<type, R, N>(f);                                                                 \
     }
 ATTEND(f32, float, 8, 1)
 ATTEND(f32, float, 8, 2)

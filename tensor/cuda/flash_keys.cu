@@ -54,7 +54,8 @@ __device__ __forceinline__ void add_queries(const grdi_cuda_flash &f)
 #define KEYS(dtype, type, R, N)                                                                    \
     GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, flash_keys_##N##_##dtype, grdi_cuda_flash f)      \
     {                                                                                              \
-        add_queries<type, R, N>(f);                                                                \
+        if (is_wanted(f))                                                                          \
+            add_queries<type, R, N>(f);                                                            \
     }
 KEYS(f32, float, 4, 1)
 KEYS(f32, float, 4, 2)

@@ -69,7 +69,8 @@ template <class T, int R, int N> __device__ __forceinline__ void add_keys(const 
 #define SIDES(dtype, type)                                                                         \
     GRDI_KERNEL(flash_sides_##dtype, grdi_cuda_flash f)                                            \
     {                                                                                              \
-        prepare<type>(f);                                                                          \
+        if (is_wanted(f))                                                                          \
+            prepare<type>(f);                                                                      \
     }
 SIDES(f32, float)
 SIDES(f64, double)
@@ -77,7 +78,8 @@ SIDES(f64, double)
 #define QUERIES(dtype, type, R, N)                                                                 \
     GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, flash_queries_##N##_##dtype, grdi_cuda_flash f)   \
     {                                                                                              \
-        add_keys<type, R, N>(f);                                                                   \
+        if (is_wanted(f))                                                                          \
+            add_keys<type, R, N>(f);                                                               \
     }
 QUERIES(f32, float, 4, 1)
 QUERIES(f32, float, 4, 2)
