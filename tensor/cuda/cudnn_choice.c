@@ -161,12 +161,16 @@ static bool has_window_alone(const call *c)
     return shows_all(c) || is_open_to_the_left(c) || (!c->how->additive && !c->how->keep);
 }
 
-/* What cuDNN sums is the gradient of what it was given. */
+/* What cuDNN sums is the gradient of what it was given: additive, and keep as -inf in it. */
 static bool has_gradient_of_mask(const call *c)
 {
-    const grdi_array *x = c->how->additive;
-    return !c->dadditive ||
-           (!c->how->keep && !grdi_cudnn_needs_mask(c->how) && x->dim[2].stride != 0);
+    const grdi_array *x = c->how->additive, *keep = c->how->keep;
+    if (!c->dadditive)
+        return true;
+    bool has = x->dim[2].stride != 0 && (x->dim[3].stride != 0 || x->dim[3].size == 1);
+    for (int d = 0; d < 2 && keep; d++)
+        has &= x->dim[d].stride != 0 || keep->dim[d].stride == 0 || x->dim[d].size == 1;
+    return has;
 }
 
 static const struct rule {
@@ -191,8 +195,9 @@ static const struct rule {
     { has_keys_for_queries, "cuDNN wants as many keys as queries for a window or where the last "
                             "ones see all" },
     { has_window_alone, "cuDNN's window does not go with a mask" },
-    { has_gradient_of_mask, "cuDNN gives the gradient of additive only where that has rows of "
-                            "contiguous keys for each query, and no keep beside it" },
+    { has_gradient_of_mask, "cuDNN gives the gradient of additive only where that has an element "
+                            "for each query and key, and for each sample and head that other masks "
+                            "tell apart" },
 };
 
 /* ---- The description ---- */

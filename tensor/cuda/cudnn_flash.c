@@ -577,17 +577,22 @@ grd_status grdi_cuda_cudnn_attention_additive(grd_device *device, const grdi_fla
     return go_back(device, how, gradient, query, key, value, true);
 }
 
-const char *grdi_cuda_cudnn_refusal(grd_device *device, const grdi_flash *how,
-                                    const grdi_array *query, const grdi_array *key,
-                                    const grdi_array *value, bool backward)
+static const char *refusal(grd_device *device, const grdi_flash *how, const grdi_array *query,
+                           const grdi_array *key, const grdi_array *value, grdi_attention_pass pass)
 {
     const grdi_flash_gradient gradient = { .dquery = query, .dkey = key, .dvalue = value };
     run r = { .call = { .how = how,
                         .query = query,
                         .key = key,
                         .value = value,
-                        .gradient = backward ? &gradient : NULL } };
+                        .gradient = pass == GRDI_FORWARD ? NULL : &gradient,
+                        .dadditive = pass == GRDI_BACKWARD_ADDITIVE } };
     if (prepare(&r, device) != GRD_OK)
         return "cuDNN ran out of memory while it made a plan";
     return r.why;
 }
+
+const grdi_attention_library grdi_cuda_cudnn = {
+    .name = { "cudnn", "cudnn backward", "cudnn gradient of additive" },
+    .refusal = refusal,
+};

@@ -21,10 +21,8 @@ grd_status grdi_cuda_cudnn_attention_additive(grd_device *device, const grdi_fla
                                               const grdi_array *query, const grdi_array *key,
                                               const grdi_array *value);
 
-/* Why cuDNN does not take a call, in words that stay; NULL: it does. Makes the plan. */
-const char *grdi_cuda_cudnn_refusal(grd_device *device, const grdi_flash *how,
-                                    const grdi_array *query, const grdi_array *key,
-                                    const grdi_array *value, bool backward);
+/* The same as a device tells it (tensor/backend.h); its refusal makes the plan, which is kept. */
+extern const grdi_attention_library grdi_cuda_cudnn;
 
 /* ---- cudnn_choice.c ---- */
 

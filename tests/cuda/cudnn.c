@@ -60,6 +60,7 @@ static const call taken[] = {
     { .name = "additive (H, L, S), causal", .additive = PER_HEAD, .causal = true },
     { .name = "additive (B, 1, L, S)", .additive = PER_SAMPLE },
     { .name = "additive (B, H, L, S)", .additive = PER_BOTH },
+    { .name = "additive (H, L, S), keep (L, S)", .additive = PER_HEAD, .keep = PER_PAIR },
     { .name = "keep (L, S)", .keep = PER_PAIR },
     { .name = "keep (B, 1, 1, S), causal", .keep = OF_KEYS, .causal = true },
     { .name = "grouped heads", .key_heads = 2, .causal = true },
@@ -249,10 +250,11 @@ Test(cuda_cudnn, is_asked_first)
         { { .name = "dropout", .dropout = 0.3 }, 0 },
         { { .name = "softcap", .softcap = 2, .additive = OF_KEYS }, 0 },
         { { .name = "its gradient of additive is not", .additive = OF_KEYS }, 2 },
+        { { .name = "nor beside a mask of samples", .additive = PER_PAIR, .keep = OF_KEYS }, 2 },
         { { .name = "one query", .queries = 1 }, 0 },
     };
     const fake f = need_fake();
-    for (int i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const long graphs = f.graphs();
         grd_scope *scope = grd_scope_begin();
         check_taken(&rows[i].call, &all);

@@ -36,8 +36,8 @@ static const struct refused {
 
 static const char *why_not(side *s, bool backward)
 {
-    return grdi_cuda_cudnn_refusal(s->device, &s->how, &s->x[QUERY], &s->x[KEY], &s->x[VALUE],
-                                   backward);
+    return grdi_cuda_cudnn.refusal(s->device, &s->how, &s->x[QUERY], &s->x[KEY], &s->x[VALUE],
+                                   backward ? GRDI_BACKWARD : GRDI_FORWARD);
 }
 
 static void expect_refusal(side *s, const char *why)
@@ -219,6 +219,25 @@ Test(cuda_cudnn, plans_are_kept)
     s->x[QUERY].dim[2].size = s->x[OUTPUT].dim[2].size = s->x[LOGSUMEXP].dim[2].size = 20;
     expect_ok(go(s, grdi_cuda_cudnn_attention), &usual, "the first length");
     cr_assert_eq(f.graphs(), graphs);
+    cr_assert_eq(grd_scope_end(scope), GRD_OK);
+}
+
+Test(cuda_cudnn, plans_are_not_made_without_end)
+{
+    const fake f = need_fake();
+    grd_scope *scope = grd_scope_begin();
+    side sides[2] = { 0 };
+    begin_sides(sides, &usual);
+    side *s = &sides[1];
+    for (int i = 0; i < 512; i++) {
+        s->x[QUERY].dim[0].stride += 8;
+        cr_assert_null(why_not(s, false));
+    }
+    s->x[QUERY].dim[0].stride += 8;
+    expect_refusal(s, "sizes change too often: cuDNN has made 512 plans, and makes no more");
+    cr_assert_eq(f.graphs(), 512);
+    s->x[QUERY].dim[0].stride -= 8;
+    cr_assert_null(why_not(s, false), "one that was made stays");
     cr_assert_eq(grd_scope_end(scope), GRD_OK);
 }
 
