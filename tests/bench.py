@@ -2,6 +2,7 @@
 by another reader. bench.py BUILD_FOLDER: speed is not tested here."""
 import itertools
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -69,6 +70,17 @@ class Cases(unittest.TestCase):
     def test_startup_runs_the_program(self):
         gradus = sides.Gradus(BUILD)
         self.assertGreater(gradus.samples("startup", 1, 1)[0], 100)
+
+    def test_attention_on_a_gpu_tells_its_kernel_and_speed(self):
+        driver = BUILD / "tests/cuda/libcuda-emulated.so"
+        if not driver.exists():
+            self.skipTest("this build has no emulated GPU")
+        for cudnn, kernel in ((driver, "cudnn"), ("0", "flash")):
+            gpu = os.environ | {"GRADUS_CUDA_DRIVER": str(driver), "GRADUS_CUDNN": str(cudnn)}
+            found = subprocess.run([BUILD / "bench/gpu_attention", "1.2.1.16.8"], capture_output=True, text=True, env=gpu)
+            self.assertRegex(found.stdout, rf"^1.2.1.16.8 +{kernel} +forward +\d.* us .*TFLOP/s  backward +\d.* us ",
+                             found.stderr)
+            self.assertEqual("not cudnn: GRADUS_CUDNN=0 switches cuDNN off" in found.stdout, kernel == "flash")
 
     def test_peaks_are_told(self):
         peak = self.companion(BUILD / "bench/peak", "-")

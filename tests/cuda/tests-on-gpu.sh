@@ -26,10 +26,11 @@ bundle() {
     build=$root/build-gpu work=$(mktemp -d) || exit 1
     command -v nvcc >/dev/null || [ "${GRADUS_CUDA_DRIVER-}" ] || fail "there is no nvcc"
     [ -f "$build/build.ninja" ] || meson setup "$build" "$root" -Dbuildtype=release >/dev/null || exit 1
-    ninja -C "$build" tools/gradus tests/unit || exit 1
+    ninja -C "$build" tools/gradus tests/unit bench/gpu_attention || exit 1
     mkdir -p "$work/gpu-tests/lib"
-    cp "$build/tools/gradus" "$build/tests/unit" "$work/gpu-tests/"
-    libraries "$build/tools/gradus" "$build/tests/unit" | xargs -I{} cp -L {} "$work/gpu-tests/lib/"
+    cp "$build/tools/gradus" "$build/tests/unit" "$build/bench/gpu_attention" \
+        "$root/bench/gpu_attention.py" "$work/gpu-tests/"
+    libraries "$build/tools/gradus" "$build/tests/unit" "$build/bench/gpu_attention" | xargs -I{} cp -L {} "$work/gpu-tests/lib/"
     cp "$0" "$work/gpu-tests/run.sh"
     tar czf "$1" -C "$work" gpu-tests && rm -rf "$work"
     size=$(wc -c <"$1")
@@ -85,6 +86,16 @@ repeats() {
         cmp "$out/first.losses" "$out/cuda.losses"
 }
 
+# Figures, which pass or fail nothing: cuDNN's attention, our own kernels', PyTorch's.
+attention_speed() {
+    {
+        ./gpu_attention
+        GRADUS_CUDNN=0 ./gpu_attention
+        GRADUS_CUDNN_FAST=1 ./gpu_attention
+        python3 -c 'import torch' 2>/dev/null && env -u LD_LIBRARY_PATH python3 gpu_attention.py
+    } 2>&1 | tee "$out/attention-speed.txt"
+}
+
 run() {
     cd "$(dirname "$0")" || exit 1
     out=${1:-results}
@@ -106,6 +117,7 @@ run() {
     else
         echo "no compute-sanitizer: skipped"
     fi
+    attention_speed
     printf '\n%d passed, %d failed\n' "$passed" "$failed"
     [ "$failed" -eq 0 ]
 }
