@@ -43,7 +43,12 @@ static void *open_library(const char *set)
 
 static void find(found *f)
 {
-    const char *set = getenv("GRADUS_CUDNN");
+    const char *set = getenv("GRADUS_CUDNN"), *driver = getenv("GRADUS_CUDA_DRIVER");
+    if (driver && *driver && !(set && *set)) {
+        snprintf(f->why, sizeof f->why,
+                 "GRADUS_CUDA_DRIVER names a driver, and GRADUS_CUDNN no cuDNN for it");
+        return;
+    }
     if (set && strcmp(set, "0") == 0) {
         snprintf(f->why, sizeof f->why, "GRADUS_CUDNN=0 switches cuDNN off");
         return;

@@ -27,7 +27,7 @@ typedef struct grdi_cudnn {
 
 /* cuDNN, or NULL and why there is none, as a sentence's part. It is searched for once in a process,
  * in the file that GRADUS_CUDNN names or else as libcudnn.so.9, or libcudnn_graph.so.9 alone.
- * GRADUS_CUDNN=0: it is not used. */
+ * GRADUS_CUDNN=0, or none named beside a driver that is (GRADUS_CUDA_DRIVER): it is not used. */
 const grdi_cudnn *grdi_cudnn_find(const char **why);
 
 #endif

@@ -135,6 +135,13 @@ Test(cuda_cudnn, switched_off)
     expect_reason_without("0", "GRADUS_CUDNN=0 switches cuDNN off");
 }
 
+/* The real one is not for an emulated driver. */
+Test(cuda_cudnn, none_named_beside_a_driver_that_is)
+{
+    expect_reason_without("",
+                          "GRADUS_CUDA_DRIVER names a driver, and GRADUS_CUDNN no cuDNN for it");
+}
+
 Test(cuda_cudnn, an_old_one)
 {
     need_fake();

@@ -223,7 +223,7 @@ BAD_OPTIONS = [
     (["case.h5", "case.h5"], USAGE, "the result would replace the case"),
     (["case.h5", "link.h5"], USAGE, "the result would replace the case"),
     (["case.h5", "hard.h5"], USAGE, "the result would replace the case"),
-    (["case.h5", "result.h5", "--dtype", "float16"], USAGE, '--dtype: "float16" is not one of float32|float64'),
+    (["case.h5", "result.h5", "--dtype", "int8"], USAGE, '--dtype: "int8" is not one of float32|float64|float16'),
     (["case.h5", "result.h5", "--kernel", "flash"], USAGE, '--kernel: "flash" is not one of auto|composed|fused'),
     (["case.h5", "result.h5", "--device", "tpu"], USAGE, "--device"),
     (["case.h5", "result.h5", "--device", "cuda"], FAILED, "cuda"),
