@@ -81,5 +81,5 @@ grd_status grdi_each_row(const grdi_array *y, const grdi_array *a, const grdi_ar
         return GRD_OK;
     arrays in = { y, a, b, loops };
     return grdi_parallel(grdi_positions(y, grdi_outer_rank(y)),
-                         grdi_grain(loops->ns * (double)grdi_row_length(y)), rows, &in);
+                         grdi_grain(20 + loops->ns * (double)grdi_row_length(y)), rows, &in);
 }

@@ -243,6 +243,7 @@ static grd_status backward(grd_device *device, norm *in, const grdi_array *weigh
     in->grain = grdi_grain(0.5 * (double)(in->n + 1));
     if (in->grain * MOST < rows)
         in->grain = (rows + MOST - 1) / MOST;
+    in->grain = grdi_even_grain(rows, in->grain);
     const int64_t pieces = (rows + in->grain - 1) / in->grain;
 
     const size_t bytes = (size_t)(in->n * (2 * (pieces + !pieces) + 1)) * sizeof(double);
