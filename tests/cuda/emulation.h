@@ -177,10 +177,14 @@ inline uint64_t __umul64hi(uint64_t a, uint64_t b)
     return (uint64_t)((unsigned __int128)a * b >> 64);
 }
 
+/* As exact as a GPU's: whole quarters of a turn are taken off before pi rounds. */
 inline void sincospi(double x, double *sine, double *cosine)
 {
-    *sine = std::sin(x * 3.14159265358979323846);
-    *cosine = std::cos(x * 3.14159265358979323846);
+    const double quarters = std::nearbyint(2 * x);
+    const double rest = (x - quarters / 2) * 3.14159265358979323846;
+    const double turned[4] = { std::sin(rest), std::cos(rest), -std::sin(rest), -std::cos(rest) };
+    *sine = turned[(int)quarters & 3];
+    *cosine = turned[((int)quarters + 1) & 3];
 }
 
 inline int __popc(unsigned bits)
