@@ -148,7 +148,8 @@ __device__ __forceinline__ void attend(const grdi_cuda_flash &f)
 #define ATTEND(name, type, R, N, TENSOR)                                                           \
     GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, name, grdi_cuda_flash f)                          \
     {                                                                                              \
-        attend<type, R, N, TENSOR>(f);                                                             \
+        if (is_wanted(f))                                                                          \
+            attend<type, R, N, TENSOR>(f);                                                         \
     }
 ATTEND(flash_attention_1_f32, float, 8, 1, false)
 ATTEND(flash_attention_2_f32, float, 8, 2, false)

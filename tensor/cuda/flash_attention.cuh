@@ -13,6 +13,11 @@
 
 const double LOG2_E = 1.4426950408889634, LN_2 = 0.69314718055994531;
 
+__device__ __forceinline__ bool is_wanted(const grdi_cuda_flash &f)
+{
+    return !f.only_if || *f.only_if;
+}
+
 /* ---- Which pairs there are ---- */
 
 /* Of one head. Query i sees key j before `keys` where low <= j - i <= high, and `keep` holds; and

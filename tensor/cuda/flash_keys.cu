@@ -55,7 +55,8 @@ __device__ __forceinline__ void add_queries(const grdi_cuda_flash &f)
 #define KEYS(name, type, R, N, TENSOR)                                                             \
     GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, name, grdi_cuda_flash f)                          \
     {                                                                                              \
-        add_queries<type, R, N, TENSOR>(f);                                                        \
+        if (is_wanted(f))                                                                          \
+            add_queries<type, R, N, TENSOR>(f);                                                    \
     }
 KEYS(flash_keys_1_f32, float, 4, 1, false)
 KEYS(flash_keys_2_f32, float, 4, 2, false)

@@ -70,7 +70,8 @@ __device__ __forceinline__ void add_keys(const grdi_cuda_flash &f)
 #define SIDES(dtype, type)                                                                         \
     GRDI_KERNEL(flash_sides_##dtype, grdi_cuda_flash f)                                            \
     {                                                                                              \
-        prepare<type>(f);                                                                          \
+        if (is_wanted(f))                                                                          \
+            prepare<type>(f);                                                                      \
     }
 SIDES(f32, float)
 SIDES(f64, double)
@@ -78,7 +79,8 @@ SIDES(f64, double)
 #define QUERIES(name, type, R, N, TENSOR)                                                          \
     GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, name, grdi_cuda_flash f)                          \
     {                                                                                              \
-        add_keys<type, R, N, TENSOR>(f);                                                           \
+        if (is_wanted(f))                                                                          \
+            add_keys<type, R, N, TENSOR>(f);                                                       \
     }
 QUERIES(flash_queries_1_f32, float, 4, 1, false)
 QUERIES(flash_queries_2_f32, float, 4, 2, false)
