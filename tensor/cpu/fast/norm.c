@@ -77,7 +77,7 @@ void GRDI_LOOP(norm_f32)(int64_t n, float *y, const float *x, const float *weigh
     moments(n, x, shift, &sum, &squares);
     const float rest = centre ? sum * share : 0;
     const float var = squares * share - rest * rest;
-    const float factor = 1 / sqrtf((var > 0 ? var : 0) + (float)eps);
+    const float factor = 1 / sqrtf((var < 0 ? 0 : var) + (float)eps);
     const norm m = { all(shift), all(rest), all(factor) };
     apply(n, y, x, &m, weight, bias);
     stats[0] = (double)shift + (double)rest;
