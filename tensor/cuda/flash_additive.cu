@@ -106,8 +106,8 @@ template <class T, int R> __device__ __forceinline__ void add_pairs(const grdi_c
                                            to.walked, 1 };
                     if (none_seen(pairs, at, SIDE))
                         continue;
-                    multiply_all<T, R>(f, dscores, dy, held, v);
-                    multiply_all<T, R>(f, weights, q, held, k);
+                    multiply_all<T, R, false>(f, dscores, dy, held, v, to.pairs);
+                    multiply_all<T, R, false>(f, weights, q, held, k, to.pairs);
                     weigh<T, R, false>(f, pairs, at, weights, dscores, 1, sides, to, false);
                     held = true;
 #pragma unroll

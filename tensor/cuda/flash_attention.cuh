@@ -8,7 +8,7 @@
 #ifndef GRDI_CUDA_FLASH_ATTENTION_CUH
 #define GRDI_CUDA_FLASH_ATTENTION_CUH
 
-#include "tensor/cuda/flash_tiles.cuh"
+#include "tensor/cuda/flash_products.cuh"
 #include "tensor/philox.h"
 
 const double LOG2_E = 1.4426950408889634, LN_2 = 0.69314718055994531;

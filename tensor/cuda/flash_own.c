@@ -124,6 +124,12 @@ static int64_t ceiling(int64_t n, int64_t step)
     return (n + step - 1) / step;
 }
 
+/* f32 goes to tensor cores if its products may be of TF32. */
+static bool by_tensor_cores(grd_device *device, const grdi_cuda_flash *f)
+{
+    return f->dtype == GRD_F32 && grdi_cuda_of(device)->tf32;
+}
+
 /* Which of the kernels for 1, 2 and 4 sides of columns takes `columns` of them: the last one with
  * more blocks, if need be. */
 static int width_of(const grdi_cuda_flash *f, int columns)
@@ -157,8 +163,10 @@ grd_status grdi_cuda_own_attention(grd_device *device, const grdi_flash *how,
                                    const grdi_array *query, const grdi_array *key,
                                    const grdi_array *value, const int *only_if)
 {
-    static const char *const names[] = { "flash_attention_1", "flash_attention_2",
-                                         "flash_attention_4" };
+    static const char *const names[2][3] = {
+        { "flash_attention_1", "flash_attention_2", "flash_attention_4" },
+        { "tf32_attention_1", "tf32_attention_2", "tf32_attention_4" },
+    };
     if (!fits(query, key, value))
         return GRD_ERROR_UNSUPPORTED;
     grdi_cuda_flash f = call_of(how, query, key, value);
@@ -169,7 +177,8 @@ grd_status grdi_cuda_own_attention(grd_device *device, const grdi_flash *how,
     const int64_t blocks = (int64_t)f.samples * f.heads * ceiling(f.queries, side);
     const int rows = f.dtype == GRD_F64 || width == 2 ? 4 : 8;
     const int tiles = f.query.size > side && f.query.size <= 2 * side ? 4 : 3;
-    return launch(device, &grdi_cuda_image_flash_attention, names[width], &f,
+    return launch(device, &grdi_cuda_image_flash_attention,
+                  names[by_tensor_cores(device, &f)][width], &f,
                   blocks * slabs_of(&f, f.value.size), rows, tiles);
 }
 
@@ -209,21 +218,27 @@ static int backward_tiles(const grdi_cuda_flash *f)
 
 static grd_status of_keys(grd_device *device, grdi_cuda_flash *f)
 {
-    static const char *const names[] = { "flash_keys_1", "flash_keys_2", "flash_keys_4" };
+    static const char *const names[2][3] = { { "flash_keys_1", "flash_keys_2", "flash_keys_4" },
+                                             { "tf32_keys_1", "tf32_keys_2", "tf32_keys_4" } };
     const int size = f->query.size > f->value.size ? f->query.size : f->value.size;
     const int64_t tiles = ceiling(f->keys + f->appended, side_of(f->dtype));
     const int64_t heads = (int64_t)f->samples * (f->heads / f->group);
-    return launch(device, &grdi_cuda_image_flash_keys, names[width_of(f, size)], f,
+    return launch(device, &grdi_cuda_image_flash_keys,
+                  names[by_tensor_cores(device, f)][width_of(f, size)], f,
                   heads * tiles * slabs_of(f, size), backward_rows(f), backward_tiles(f));
 }
 
 static grd_status of_queries(grd_device *device, grdi_cuda_flash *f)
 {
-    static const char *const names[] = { "flash_queries_1", "flash_queries_2", "flash_queries_4" };
+    static const char *const names[2][3] = {
+        { "flash_queries_1", "flash_queries_2", "flash_queries_4" },
+        { "tf32_queries_1", "tf32_queries_2", "tf32_queries_4" },
+    };
     const int size = f->query.size;
     const int64_t tiles = ceiling(f->queries, side_of(f->dtype));
     const int64_t heads = (int64_t)f->samples * f->heads;
-    return launch(device, &grdi_cuda_image_flash_queries, names[width_of(f, size)], f,
+    return launch(device, &grdi_cuda_image_flash_queries,
+                  names[by_tensor_cores(device, f)][width_of(f, size)], f,
                   heads * tiles * slabs_of(f, size), backward_rows(f), backward_tiles(f));
 }
 

@@ -57,8 +57,10 @@ static void apply(int64_t n, float *y, const float *x, const norm *m, const floa
 {
     const vec none = all(0);
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
+    for (; i + LANES <= n; i += LANES) {
+        ask_for(x + n + i);
         store(y + i, mul_add(normal(m, load(x + i)), load(weight + i), load(bias + i)));
+    }
     if (i < n) {
         const vec z = normal(m, load_part(x + i, n - i, none));
         const vec w = load_part(weight + i, n - i, none), b = load_part(bias + i, n - i, none);
