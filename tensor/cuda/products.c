@@ -376,9 +376,11 @@ grd_status grdi_cuda_product(grd_device *device, const grdi_array *y, const grdi
     return status;
 }
 
-void grdi_cuda_allow_tf32(grd_device *device, bool allow)
+grd_status grdi_cuda_allow_tf32(grd_device *device, bool allow)
 {
     products *all = started(grdi_cuda_of(device), grdi_cuda_cublas());
-    if (all)
-        all->tf32 = allow;
+    if (!all)
+        return GRD_ERROR_MEMORY;
+    all->tf32 = allow;
+    return GRD_OK;
 }
