@@ -39,7 +39,7 @@ void grdi_scope_open(grd_scope *scope)
     if (scope->parent)
         scope->modes = scope->parent->modes;
     else
-        scope->modes = (grdi_modes){ .device = grd_cpu(), .dtype = GRD_F32 };
+        scope->modes = (grdi_modes){ .device = grdi_default_device(), .dtype = GRD_F32 };
     grdi_self.scope = scope;
 }
 

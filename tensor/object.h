@@ -97,6 +97,8 @@ struct grd_scope {
  * grd_scope_end. */
 void grdi_scope_open(grd_scope *scope);
 
+grd_device *grdi_default_device(void); /* of a scope inside no other: device.c */
+
 void grdi_scope_empty(grd_scope *scope);   /* releases what it owns */
 void grdi_scope_unstack(grd_scope *scope); /* off the thread's stack, ending those inside it */
 

@@ -190,7 +190,7 @@ static int check(options *o, const char *path, const plant *planted)
 
 /* ---- Options ---- */
 
-/* Options that the checkpoint knows better than the table. */
+/* Options that the checkpoint knows better than the table; not where it was trained. */
 static int take_over(options *o, const char *path)
 {
     int64_t step;
@@ -201,7 +201,7 @@ static int take_over(options *o, const char *path)
         char text[64];
         const option *row = option_at(i);
         if ((row->commands & CHECK) && (row->commands & TRAIN) && row->change != LOCAL &&
-            o->source[i] == FROM_TABLE &&
+            row != option_named("device", CHECK) && o->source[i] == FROM_TABLE &&
             !set_option(o, row, option_text(&trained, row, text), FROM_CHECKPOINT, row->name))
             status = EXIT_FAILED;
     }
@@ -256,7 +256,8 @@ int run_check(options *o)
     const bool has_file = o->weights || o->num_arguments > 0, has_data = o->task || o->text;
     const char *path = has_file ? weights_of(o) : NULL;
     if ((has_file && !path) || !find_plant(o, &planted) ||
-        !check_options(o, !has_file && !has_data) || (has_data && check_data_options(o) != 0))
+        !check_options(o, !has_file && !has_data) || (has_data && check_data_options(o) != 0) ||
+        check_precision(o) != 0)
         return EXIT_USAGE;
     const int status = path ? take_over(o, path) : 0;
     return status == 0 ? check(o, path, planted) : status;

@@ -1,4 +1,6 @@
 /* gradus train --dry-run: two steps of training, saved nowhere, in memory that is counted. */
+#include "nn/optimizer.h"
+#include "tensor/tensor.h"
 #include "tools/step.h"
 #include "tools/tools.h"
 
@@ -30,6 +32,29 @@ static void count_release(void *block, size_t bytes, void *user)
     free(block);
 }
 
+/* Bytes of what the model and its optimizer keep, each for itself as wide as it is. */
+typedef struct kept {
+    double weights, moments, masters;
+} kept;
+
+static double bytes_of(const grd_tensor *x)
+{
+    return (double)grd_tensor_count(x) * (double)grdi_dtype_size(grd_tensor_dtype(x));
+}
+
+static kept kept_by(const setup *s)
+{
+    kept all = { 0 };
+    for (int64_t i = 0; i < grd_module_num_parameters(s->model); i++)
+        all.weights += bytes_of(grd_module_parameter_at(s->model, i).tensor);
+    for (int64_t i = 0; i < grdi_optimizer_num_moments(s->optimizer); i++) {
+        const grdi_moment moment = grdi_optimizer_moment(s->optimizer, i);
+        *(strcmp(moment.kind, "master") == 0 ? &all.masters : &all.moments) +=
+            bytes_of(moment.tensor);
+    }
+    return all;
+}
+
 static void print_size(const char *what, double bytes)
 {
     printf("%-24s %10.1f MiB\n", what, bytes / 1048576);
@@ -50,18 +75,21 @@ static double resident_bytes(const char *name)
     return kib * 1024;
 }
 
-/* The program itself: what was `allocated` before anything was counted, and the pages of code that it
- * and its libraries have come to use, which grow as it trains. */
+/* The program itself: what was `allocated` before anything was counted, and the pages of code that
+ * it and its libraries have come to use, which grow as it trains. */
 static void print_memory(const stepper *t, const counter *c, double allocated)
 {
     const double itself = allocated + resident_bytes("RssFile:");
-    const double values = (double)grd_module_num_values(t->s.model);
-    const double width = t->o->dtype[5] == '6' ? 8 : 4;
-    printf("%-24s %10.0f\n", "parameters", values);
-    print_size("weights", values * width);
-    print_size("gradients", values * width);
-    print_size("moments", 2 * values * width);
-    print_size("tensors, at the most", (double)atomic_load(&c->peak));
+    const kept all = kept_by(&t->s);
+    const bool on_cpu = strcmp(t->o->device, "cpu") == 0;
+    printf("%-24s %10" PRId64 "\n", "parameters", grd_module_num_values(t->s.model));
+    print_size("weights", all.weights);
+    print_size("gradients", t->s.scaler ? all.masters : all.weights); /* unscaled they are in f32 */
+    if (all.masters > 0)
+        print_size("masters, in f32", all.masters);
+    print_size("moments", all.moments);
+    print_size(on_cpu ? "tensors, at the most" : "host memory, at the most",
+               (double)atomic_load(&c->peak));
     print_size("the program itself", itself);
     print_size("in all, at the most", (double)atomic_load(&c->peak) + itself);
 }

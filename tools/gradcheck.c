@@ -2,6 +2,7 @@
 #include "tools/gradcheck.h"
 #include "nn/module.h"
 #include "tools/progress.h"
+#include "tools/setup.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
 #include "tools/tools.h"
@@ -258,6 +259,9 @@ static json_t *summary_json(run_state *s)
 static int check(const options *o, const selection *chosen)
 {
     const bool json = o->json == 1;
+    grd_scope *scope = open_scope(o);
+    if (grd_scope_end(NULL) != GRD_OK)
+        return complain_of_library();
     run_state s = { .o = o,
                     .chosen = chosen,
                     .out = json ? stderr : stdout,
@@ -266,6 +270,7 @@ static int check(const options *o, const selection *chosen)
     catch_signals();
     print_head(s.out, o->fast == 1);
     run_rows(&s);
+    grd_scope_end(scope);
     print_summary(&s);
     if (json)
         print_json(summary_json(&s));

@@ -219,6 +219,8 @@ static int run(const command *c, int argc, char **argv)
     speaking = c->name;
     options_init(&o);
     int status = parse_options(&o, c->bit, argc, (const char **)argv);
+    /* What options say has the word: whatever else the library is asked for needs no GPU. */
+    setenv("GRADUS_DEVICE", "cpu", true);
     if (status == 0 && o.help == 1) {
         print_help(stdout, c);
     } else if (status == 0) {

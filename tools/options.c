@@ -15,6 +15,7 @@
 #define SHOWN VIEW_GRAPH | VIEW_BACKWARD
 #define MODEL TRAIN | CHECK | REPLAY | SHOWN
 #define COMPUTES ATTENTION_RUN | ATTENTION_EXPLAIN
+#define RUNS TRAINED | SAMPLE | GRADCHECK | TASKS | COMPUTES | SHOWN | VIEW_ATTENTION
 #define ATTENTION COMPUTES | ATTENTION_MASK
 #define CASE SDPA_CASE | MHA_CASE
 #define BAND CASE | ATTENTION_MASK
@@ -93,9 +94,10 @@ static const option run_rows[] = {
     { "overfit-batch", SWITCH, AT(overfit_batch), "false", "true|false", NULL, TRAIN, REFUSED,
       "train on the first batch again and again: the loss must fall to 0" },
     { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED | SHOWN, REFUSED, "numbers to compute with" },
-    { "precision", TEXT, AT(precision), "fp32", "fp32|bf16|fp16", NULL, TRAINED | SHOWN, REFUSED,
+    { "precision", TEXT, AT(precision), "fp32", "fp32|tf32|bf16|fp16", NULL, TRAINED | SHOWN, REFUSED,
       "of the model's numbers: as --dtype, or 16 bits with f32 weights beside" },
-    { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE | COMPUTES | VIEW_ATTENTION, FREE, "where to compute" },
+    { "device", TEXT, AT(device), "cpu", "cpu|cuda|cuda:N", NULL, RUNS, FREE,
+      "where to compute; cuda is the first GPU (unset: as GRADUS_DEVICE says)" },
     { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK | TASKS | SHOWN | VIEW_ATTENTION, NOTED,
       "of weights, data, dropout and sampling" },
     { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE | COMPUTES | TASKS | VIEW_ATTENTION, FREE,
@@ -404,14 +406,17 @@ static bool set_switch(truth *to, const char *text, const char *label)
            complain("%s: \"%s\" is neither true nor false", label, text);
 }
 
-/* Whether text is one of "a|b|c". */
+/* Whether text is one of "a|b|c:N", where N stands for digits. */
 static bool is_choice(const char *text, const char *choices)
 {
-    const size_t length = strlen(text);
     for (const char *at = choices; at; at = strchr(at, '|')) {
         at += *at == '|';
-        if (strncmp(at, text, length) == 0 && (at[length] == '|' || !at[length]))
-            return length > 0;
+        const size_t length = strcspn(at, "|N");
+        const size_t digits =
+            at[length] == 'N' ? strspn(text + strnlen(text, length), "0123456789") : 0;
+        if (strncmp(at, text, length) == 0 && (digits > 0) == (at[length] == 'N') &&
+            !text[length + digits])
+            return true;
     }
     return false;
 }

@@ -38,6 +38,7 @@ static const fact variables[] = {
                             "processor has. Sets differ by rounding." },
     { ~TALKS, "OPENBLAS_CORETYPE", "What OpenBLAS tunes itself for, whatever the processor is. A wrong one halves the "
                                    "speed of matrix products: best left unset. gradus --version shows the core in use." },
+    { ~TALKS, "GRADUS_DEVICE", "Where to compute, where no option says it: cpu, cuda or cuda:N. Unset: cpu." },
     { ~TALKS, "GRADUS_CUDA_DRIVER", "The file that is loaded as NVIDIA's driver. Unset: libcuda.so.1. For tests, whose "
                                     "driver needs no GPU." },
     { ~TALKS, "GRADUS_CUBLAS", "The file that is loaded as cuBLASLt. Unset: libcublasLt.so.13 or .12." },

@@ -125,7 +125,10 @@ int parse_options(options *o, int command, int argc, const char **argv)
 {
     command_line line = { 0 };
     bool fine = split(o, &line, command, argc, argv);
-    const char *path = config_named(&line);
+    const char *path = config_named(&line), *device = getenv("GRADUS_DEVICE");
+    const option *row = option_named("device", command);
+    if (fine && row && device && *device)
+        fine = set_option(o, row, device, FROM_TABLE, "GRADUS_DEVICE");
     if (fine && path)
         fine = read_config_file(o, path, command);
     fine = fine && apply(o, &line);

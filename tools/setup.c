@@ -4,11 +4,24 @@
 #include <math.h>
 #include <string.h>
 
+static bool is_tf32(const options *o)
+{
+    return strcmp(o->precision, "tf32") == 0;
+}
+
+int check_precision(const options *o)
+{
+    if (!is_tf32(o) || strcmp(o->device, "cpu") != 0)
+        return 0;
+    complain("--precision: tf32 is for --device cuda");
+    return EXIT_USAGE;
+}
+
 grd_scope *open_scope(const options *o)
 {
-    grd_device *device = NULL;
-    if (o->device && strcmp(o->device, "cuda") == 0)
-        device = grd_cuda(0);
+    grd_device *device = grd_device_named(o->device);
+    if (device && device != grd_cpu())
+        grd_device_allow_tf32(device, is_tf32(o));
     grd_device_set_threads(grd_cpu(), (int)o->threads);
     const bool wide = o->dtype && strcmp(o->dtype, "float64") == 0;
     return grd_scope_begin_with(

@@ -17,6 +17,8 @@ typedef struct setup {
 
 /* Opens the scope that a command works in: its dtype, device and threads. NULL: latched. */
 grd_scope *open_scope(const options *o);
+/* That --precision is one of the device: 0 or EXIT_USAGE. */
+int check_precision(const options *o);
 /* Either --task or --text, not both: 0 or EXIT_USAGE. */
 int check_data_options(const options *o);
 /* Data of the options, in batches of batch_size. */

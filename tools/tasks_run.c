@@ -28,7 +28,8 @@ static bool set_options(options *o, const toy *t, const options *asked)
     o->steps = asked->task_steps > 0 ? asked->task_steps : t->steps;
     o->seed = asked->seed;
     o->threads = asked->threads;
-    return set_option(o, option_named("task", TRAIN), t->task, FROM_COMMAND, "task");
+    return set_option(o, option_named("task", TRAIN), t->task, FROM_COMMAND, "task") &&
+           set_option(o, option_named("device", TRAIN), asked->device, FROM_COMMAND, "device");
 }
 
 /* A feed-forward part that adds nothing, and never will. */

@@ -211,7 +211,9 @@ static int prepare_and_train(run *r)
 
 static int begin(options *o, run *r)
 {
-    const int status = check_data_options(o);
+    int status = check_data_options(o);
+    if (status == 0)
+        status = check_precision(o);
     if (status != 0)
         return status;
     if (o->dry_run == 1)

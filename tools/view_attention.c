@@ -382,8 +382,8 @@ static bool take_task(options *trained, const options *o)
 static bool take_over(options *trained, const options *o)
 {
     return (!o->task || take_task(trained, o)) && override(trained, o, "length") &&
-           override(trained, o, "device") && override(trained, o, "threads") &&
-           override(trained, o, "seed");
+           override(trained, o, "threads") && override(trained, o, "seed") &&
+           set_option(trained, option_named("device", TRAIN), o->device, FROM_COMMAND, "device");
 }
 
 static void name_page(look *l)

@@ -163,7 +163,7 @@ static bool check_options(const options *o, const char *const endings[], const c
         return complain("say where to: --output FILE, which ends with %s", listed);
     for (; *endings; endings++)
         if (ending && strcmp(ending, *endings) == 0)
-            return check_model_options(o);
+            return check_model_options(o) && check_precision(o) == 0;
     return complain("--output: \"%s\" does not end with %s", o->output, listed);
 }
 

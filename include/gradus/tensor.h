@@ -144,6 +144,13 @@ GRD_API grd_device *grd_cpu(void);
  * asks without an error. */
 GRD_API grd_device *grd_cuda(int n);
 GRD_API bool grd_cuda_available(void);
+/* "cpu"; "cuda", the first GPU; "cuda:1", the second. A scope inside no other, that names no
+ * device, is of the one that the environment's GRADUS_DEVICE names so; unset: cpu. */
+GRD_API grd_device *grd_device_named(const char *name);
+/* Whether a GPU's products of f32 may round their factors to TF32's 10 bits, which tensor cores
+ * take, where cuBLASLt computes them; at first they may not. GRD_ERROR_UNSUPPORTED on the
+ * processor. */
+GRD_API grd_status grd_device_allow_tf32(grd_device *device, bool allow);
 /* Threads used for one op on this device; 0: as many as the process may use. Any number gives the
  * same bits. */
 GRD_API grd_status grd_device_set_threads(grd_device *device, int count);
@@ -308,6 +315,9 @@ template <class Options> inline const Options *grd_temporary(const Options &opti
 #define grd_scope_detach(...) GRD_AT(grd_scope, grd_scope_detach(__VA_ARGS__))
 #define grd_release(...) grd_at_status(grd_release(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_cuda(...) GRD_AT(grd_device, grd_cuda(__VA_ARGS__))
+#define grd_device_named(...) GRD_AT(grd_device, grd_device_named(__VA_ARGS__))
+#define grd_device_allow_tf32(...)                                                                 \
+    grd_at_status(grd_device_allow_tf32(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_device_set_threads(...)                                                                \
     grd_at_status(grd_device_set_threads(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_set_allocator(...) grd_at_status(grd_set_allocator(__VA_ARGS__), __FILE__, __LINE__)

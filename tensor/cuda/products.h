@@ -10,8 +10,7 @@
 grd_status grdi_cuda_product(grd_device *device, const grdi_array *y, const grdi_array *a,
                              const grdi_array *b, const grdi_array *bias, bool *done);
 
-/* Whether products of f32 may round a and b to TF32's 10 bits, which tensor cores take; at first
- * they may not. */
-void grdi_cuda_allow_tf32(grd_device *device, bool allow);
+/* grd_device_allow_tf32. */
+grd_status grdi_cuda_allow_tf32(grd_device *device, bool allow);
 
 #endif

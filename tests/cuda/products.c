@@ -84,12 +84,12 @@ Test(cuda_products, tf32_only_when_it_is_asked_for)
     const matrices in = make(GRD_F32, 9, 8, 7, 0), wide = make(GRD_F64, 9, 8, 7, 0);
     compare(&in, GRD_F32);
     cr_assert_eq(l.computed_in(), GRDI_CUBLAS_IN_F32);
-    grdi_cuda_allow_tf32(side(GPU), true);
+    cr_assert_eq(grd_device_allow_tf32(side(GPU), true), GRD_OK, "%s", grd_error_message());
     compare(&in, GRD_F32);
     cr_assert_eq(l.computed_in(), GRDI_CUBLAS_IN_TF32);
     compare(&wide, GRD_F64);
     cr_assert_eq(l.computed_in(), GRDI_CUBLAS_IN_F64);
-    grdi_cuda_allow_tf32(side(GPU), false);
+    cr_assert_eq(grd_device_allow_tf32(side(GPU), false), GRD_OK, "%s", grd_error_message());
     compare(&in, GRD_F32);
     cr_assert_eq(l.computed_in(), GRDI_CUBLAS_IN_F32);
 }

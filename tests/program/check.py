@@ -23,7 +23,7 @@ class Options(c.Structure):
 
 class Checkpoint(c.Structure):
     """grd_checkpoint"""
-    _fields_ = [("model", P)] + [(f"other{i}", P) for i in range(7)]
+    _fields_ = [("model", P)] + [(f"other{i}", P) for i in range(8)]
 
 
 class Library:

@@ -16,6 +16,10 @@ MODELS = {
                     "--batch-size", "32"],
     "characters": ["--task", "copy", "--length", "63", "--embed-dim", "192", "--num-heads", "6", "--num-layers", "3",
                    "--batch-size", "4", "--dropout", "0.1"],
+    "bf16": ["--task", "copy", "--length", "31", "--embed-dim", "128", "--num-heads", "4", "--num-layers", "2",
+             "--batch-size", "8", "--precision", "bf16"],
+    "fp16": ["--task", "copy", "--length", "31", "--embed-dim", "128", "--num-heads", "4", "--num-layers", "2",
+             "--batch-size", "8", "--precision", "fp16"],
     "accumulated": ["--task", "copy", "--length", "31", "--embed-dim", "64", "--num-heads", "4", "--num-layers", "2",
                     "--batch-size", "32", "--accumulate", "3"],
 }
@@ -57,6 +61,19 @@ class Memory(Case):
         self.assertGreater(sizes["tensors, at the most"], sizes["weights"] + sizes["gradients"] + sizes["moments"])
         self.assertAlmostEqual(sizes["in all, at the most"], sizes["tensors, at the most"] + sizes["the program itself"],
                                delta=0.11)
+
+    def test_in_16_bits_masters_and_moments_stay_in_f32(self):
+        model = ["train", *MODELS["characters"], "--threads", "1", "--dry-run"]
+        plain = predicted(self.expect(0, gradus(*model)))
+        self.assertNotIn("masters, in f32", plain)
+        for precision in ("bf16", "fp16"):
+            sizes = predicted(self.expect(0, gradus(*model, "--precision", precision)))
+            self.assertAlmostEqual(sizes["weights"], plain["weights"] / 2, delta=0.11)
+            self.assertAlmostEqual(sizes["gradients"], {"bf16": sizes, "fp16": plain}[precision]["weights"])
+            self.assertAlmostEqual(sizes["masters, in f32"], plain["weights"])
+            self.assertAlmostEqual(sizes["moments"], plain["moments"])
+            parts = ("weights", "gradients", "masters, in f32", "moments")
+            self.assertGreater(sizes["tensors, at the most"], sum(sizes[part] for part in parts))
 
     def test_a_toy_needs_less_than_twenty_megabytes_beyond_the_program(self):
         sizes = predicted(self.expect(0, gradus("train", *MODELS["toy"], "--threads", "1", "--dry-run")))
