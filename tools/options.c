@@ -96,6 +96,8 @@ static const option run_rows[] = {
     { "precision", TEXT, AT(precision), "fp32", "fp32|bf16", NULL, TRAINED | SHOWN, REFUSED,
       "of the model's numbers: as --dtype, or bf16 with weights kept in f32 beside" },
     { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE | COMPUTES | VIEW_ATTENTION, FREE, "where to compute" },
+    { "cuda-graph", SWITCH, AT(cuda_graph), "false", "true|false", NULL, TRAIN, FREE,
+      "start each step on a GPU as one CUDA graph, which spares the time between small kernels" },
     { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK | TASKS | SHOWN | VIEW_ATTENTION, NOTED,
       "of weights, data, dropout and sampling" },
     { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE | COMPUTES | TASKS | VIEW_ATTENTION, FREE,
