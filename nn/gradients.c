@@ -25,11 +25,14 @@ static void word_not_finite(char *text, size_t size, grd_named parameter)
 }
 
 /* What is not finite is told from the sums where the host reads them at once, and by the device
- * where it need not read them at all. */
+ * where it need not read them at all: there the first comes first, since what is told first stands.
+ * Else the last does: what changes them all next, in their order, finds the first in the caches. */
 static bool launch(const char *op, const grd_module *module, grd_tensor *sums)
 {
     const bool late = !grdi_device(sums)->in_host;
-    for (int64_t i = 0; i < grd_module_num_parameters(module); i++) {
+    const int64_t count = grd_module_num_parameters(module);
+    for (int64_t n = 0; n < count; n++) {
+        const int64_t i = late ? n : count - 1 - n;
         const grd_named parameter = grd_module_parameter_at(module, i);
         const grd_tensor *gradient = grd_tensor_grad(parameter.tensor);
         if (!gradient)

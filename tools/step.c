@@ -1,6 +1,7 @@
 #include "tools/step.h"
 #include "nn/files.h"
 #include "nn/optimizer.h"
+#include "tools/evaluate.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,8 +33,8 @@ void stepper_set_up(stepper *t)
     t->s = make_setup(t->o);
     t->layers = layers_of(t->s.model);
     grd_device *device = grd_tensor_device(grd_module_parameter_at(t->s.model, 0).tensor);
-    if (!device || device == grd_cpu())
-        return;
+    if (!device || device == grd_cpu() || t->s.scaler)
+        return; /* a scaler waits in each step */
     const grd_shape shape = GRD_SHAPE(MOST_STARTED, width_of(t));
     t->results = grd_cast(grd_zeros(shape), GRD_F64);
     t->read = grdi_scratch("train", (size_t)(shape.size[0] * shape.size[1]), sizeof *t->read);
@@ -71,10 +72,9 @@ static void accumulate(stepper *t, int64_t i, step_report *report)
 {
     const grd_batch batch = t->batches[i];
     grd_scope *pass = grd_scope_begin();
-    const grd_tensor *sum = grd_cross_entropy(grd_forward(t->s.model, batch.inputs), batch.targets,
-                                              &(grd_cross_entropy_options){ .reduction = GRD_SUM });
+    const grd_tensor *sum = summed_loss(grd_forward(t->s.model, batch.inputs), batch);
     const grd_tensor *loss = grd_mul_scalar(sum, 1 / report->tokens);
-    grd_backward(loss);
+    grd_backward(t->s.scaler ? grd_grad_scaler_scale(t->s.scaler, loss) : loss);
     if (is_late(t))
         note(t, i, grd_detach(loss));
     else
@@ -95,6 +95,24 @@ static void clip(stepper *t, step_report *report)
         note(t, t->o->accumulate, sums);
 }
 
+/* Gradients that are not finite have no norm: NAN. */
+static void step_scaled(stepper *t, step_report *report)
+{
+    grd_grad_scaler *scaler = t->s.scaler;
+    const int64_t skipped = grd_grad_scaler_skipped_steps(scaler);
+    report->loss_scale = grd_grad_scaler_get_scale(scaler);
+    grd_grad_scaler_unscale(scaler, t->s.optimizer);
+    clip(t, report);
+    grd_grad_scaler_step(scaler, t->s.optimizer, report->lr);
+    grd_grad_scaler_update(scaler);
+    report->skipped = grd_grad_scaler_skipped_steps(scaler) > skipped;
+    if (!report->skipped)
+        return;
+    report->grad_norm = NAN;
+    for (int64_t i = 0; i < t->layers.count; i++)
+        t->layers.norms[i].norm = NAN;
+}
+
 /* What a graph does of a step: all but to make its batches. */
 static void compute(stepper *t, step_report *report)
 {
@@ -103,8 +121,12 @@ static void compute(stepper *t, step_report *report)
         grd_cuda_graph_begin(t->graph);
     for (int64_t i = 0; i < t->o->accumulate; i++)
         accumulate(t, i, report);
-    clip(t, report);
-    grd_optimizer_step(t->s.optimizer, report->lr);
+    if (t->s.scaler) {
+        step_scaled(t, report);
+    } else {
+        clip(t, report);
+        grd_optimizer_step(t->s.optimizer, report->lr);
+    }
     if (in_graph)
         grd_cuda_graph_launch(t->graph);
     t->eager -= t->eager > 0;

@@ -26,6 +26,7 @@ static grd_checkpoint state_of(run *r)
     return (grd_checkpoint){
         .model = r->t.s.model,
         .optimizer = r->t.s.optimizer,
+        .scaler = r->t.s.scaler,
         .rng = r->t.s.rng,
         .step = &r->t.step,
         .data = r->t.s.train,
@@ -113,6 +114,11 @@ static bool tell(run *r)
             return false;
         if (!metrics_write(&r->folder.metrics, &report, val_loss))
             return false;
+        if (report.skipped)
+            progress_say(&r->progress,
+                         "step %" PRId64
+                         "  skipped, as gradients were not finite; loss scale %g is now %g",
+                         report.step, report.loss_scale, grd_grad_scaler_get_scale(r->t.s.scaler));
         progress_step(&r->progress, &report);
     }
     return count >= 0;
@@ -234,6 +240,10 @@ static int begin(options *o, run *r)
         return status;
     if (o->cuda_graph == 1 && strcmp(o->device, "cuda") != 0)
         return complain("--cuda-graph needs --device cuda: only GPUs have graphs"), EXIT_USAGE;
+    if (o->cuda_graph == 1 && strcmp(o->precision, "fp16") == 0)
+        return complain("--cuda-graph: not with --precision fp16, whose steps wait to know whether "
+                        "gradients are finite"),
+               EXIT_USAGE;
     if (o->dry_run == 1)
         return dry_run(o);
     r->config = dump_config(o, TRAIN);
