@@ -16,6 +16,7 @@ static bool step(const grd_optimizer *self, grdi_slot *slot, double lr, const gr
         .step = lr / (1 - pow(option[BETA1], steps)),
         .root = 1 / sqrt(1 - pow(option[BETA2], steps)),
         .eps = option[EPS],
+        .bad = self->bad,
     };
     return grdi_adam_step(slot->master, slot->moment[0], slot->moment[1], gradient, &numbers);
 }

@@ -107,7 +107,7 @@ static bool unscale_all(const grd_optimizer *optimizer, double factor, grd_tenso
         grd_tensor *parameter = optimizer->slots[i].parameter;
         const grd_tensor *gradient = grd_tensor_grad(parameter);
         grd_tensor *wide = gradient ? unscaled(gradient, factor) : NULL;
-        if (gradient && (!wide || !grdi_square_sum(sums, row++, wide)))
+        if (gradient && (!wide || !grdi_square_sum(sums, row++, wide, NULL)))
             return false;
         if (wide)
             grdi_leaf_set_grad(parameter, wide);

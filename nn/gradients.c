@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static int64_t count_gradients(const grd_module *module, grd_device **device)
@@ -17,14 +18,29 @@ static int64_t count_gradients(const grd_module *module, grd_device **device)
     return count;
 }
 
-/* Row n of sums is that of the n-th gradient there is. The last comes first: what changes them all
- * next, in their order, finds the first in the caches. */
-static bool launch(const grd_module *module, grd_tensor *sums)
+static void word_not_finite(char *text, size_t size, grd_named parameter)
 {
-    int64_t row = grd_tensor_size(sums, 0);
-    for (int64_t i = grd_module_num_parameters(module) - 1; i >= 0; i--) {
-        const grd_tensor *gradient = grd_tensor_grad(grd_module_parameter_at(module, i).tensor);
-        if (gradient && !grdi_square_sum(sums, --row, gradient))
+    snprintf(text, size, "the gradient of %s %s is not finite; nothing was changed", parameter.name,
+             grdi_size_text(parameter.tensor).chars);
+}
+
+/* What is not finite is told from the sums where the host reads them at once, and by the device
+ * where it need not read them at all: there the first comes first, since what is told first stands.
+ * Else the last does: what changes them all next, in their order, finds the first in the caches. */
+static bool launch(const char *op, const grd_module *module, grd_tensor *sums)
+{
+    const bool late = !grdi_device(sums)->in_host;
+    const int64_t count = grd_module_num_parameters(module);
+    for (int64_t n = 0; n < count; n++) {
+        const int64_t i = late ? n : count - 1 - n;
+        const grd_named parameter = grd_module_parameter_at(module, i);
+        const grd_tensor *gradient = grd_tensor_grad(parameter.tensor);
+        if (!gradient)
+            continue;
+        grdi_refusal refused = grdi_refusal_of(op, GRD_ERROR_NOT_FINITE, gradient);
+        if (late)
+            word_not_finite(refused.text, sizeof refused.text, parameter);
+        if (!grdi_square_sum(sums, i, gradient, late ? &refused : NULL))
             return false;
     }
     return true;
@@ -32,9 +48,9 @@ static bool launch(const grd_module *module, grd_tensor *sums)
 
 static bool fail_not_finite(const char *op, grd_named parameter)
 {
-    return grdi_fail(GRD_ERROR_NOT_FINITE, op,
-                     "the gradient of %s %s is not finite; nothing was changed", parameter.name,
-                     grdi_size_text(parameter.tensor).chars);
+    char text[448];
+    word_not_finite(text, sizeof text, parameter);
+    return grdi_fail(GRD_ERROR_NOT_FINITE, op, "%s", text);
 }
 
 /* Whether path is the parameter's name, or that of a module above it. */
@@ -52,61 +68,54 @@ static void share(const grdi_norm_parts *parts, const char *name, double squares
             parts->parts[i].norm += squares;
 }
 
-/* The sum of all rows of sums [count, 2], read through `host`; NaN if an element is not finite. */
-static double total(const char *op, const grd_module *module, const grdi_norm_parts *parts,
-                    const grd_tensor *sums, double *host)
+double grdi_norm_of_sums(const char *op, const grd_module *module, const grdi_norm_parts *parts,
+                         const double *sums)
 {
     double sum = 0;
-    if (grd_read_f64(sums, host, 2 * grd_tensor_size(sums, 0)) != GRD_OK)
-        return NAN;
     for (int64_t i = 0; i < grd_module_num_parameters(module); i++) {
         const grd_named parameter = grd_module_parameter_at(module, i);
-        if (!grd_tensor_grad(parameter.tensor))
-            continue;
-        if (host[1] > 0) {
+        if (sums[2 * i + 1] > 0) {
             fail_not_finite(op, parameter);
             return NAN;
         }
-        sum += host[0];
-        share(parts, parameter.name, host[0]);
-        host += 2;
+        sum += sums[2 * i];
+        share(parts, parameter.name, sums[2 * i]);
     }
-    return sum;
+    return sqrt(sum);
 }
 
-static double sum_of_squares(const char *op, const grd_module *module, const grdi_norm_parts *parts,
-                             grd_device *device, int64_t count)
+static double read_norm(const char *op, const grd_module *module, const grdi_norm_parts *parts,
+                        const grd_tensor *sums)
 {
-    const grd_shape shape = { 2, { count, 2 } };
-    const size_t bytes = (size_t)count * 2 * sizeof(double);
-    grd_tensor *sums = grdi_tensor_create(op, &shape, GRD_F64, device);
-    if (!sums || !launch(module, sums))
-        return NAN;
-    double *host = grdi_allocate(bytes);
+    const int64_t count = grd_tensor_count(sums);
+    const size_t bytes = (size_t)count * sizeof(double);
+    double *host = grdi_allocate(bytes), norm = NAN;
     if (!host)
         grdi_fail_memory(op, bytes);
-    const double sum = host ? total(op, module, parts, sums, host) : NAN;
+    else if (grd_read_f64(sums, host, count) == GRD_OK)
+        norm = grdi_norm_of_sums(op, module, parts, host);
     grdi_free(host, bytes);
-    return sum;
+    return norm;
 }
 
-double grdi_gradient_norm(const char *op, const grd_module *module, const grdi_norm_parts *parts,
-                          int64_t *count)
+grd_tensor *grdi_gradient_sums(const char *op, const grd_module *module)
 {
     grd_device *device = NULL;
     if (!module)
         grdi_fail_null(op);
     if (grdi_latched())
-        return NAN;
-    *count = count_gradients(module, &device);
-    if (!*count)
-        return 0;
-    grd_scope scope;
-    grdi_scope_open(&scope);
-    scope.modes.no_grad = true;
-    const double sum = sum_of_squares(op, module, parts, device, *count);
-    grd_scope_end(&scope);
-    return sqrt(sum);
+        return NULL;
+    if (!count_gradients(module, &device))
+        return NULL;
+    const grd_shape shape = { 2, { grd_module_num_parameters(module), 2 } };
+    grd_tensor *sums = grdi_full(op, &shape, 0, GRD_F64, device);
+    return sums && launch(op, module, sums) ? sums : NULL;
+}
+
+double grdi_gradient_norm(const char *op, const grd_module *module, const grdi_norm_parts *parts)
+{
+    const grd_tensor *sums = grdi_gradient_sums(op, module);
+    return sums ? read_norm(op, module, parts, sums) : grdi_latched() ? NAN : 0;
 }
 
 static void scale_all(const grd_module *module, double factor)
@@ -129,19 +138,82 @@ grd_status grd_scale_grad(grd_module *module, double factor)
     return grdi_self.latched;
 }
 
-static double clip(const char *op, grd_module *module, double max_norm,
-                   const grdi_norm_parts *parts)
+static void scale_all_by(const grd_module *module, const grd_tensor *factor)
 {
-    int64_t count = 0;
+    for (int64_t i = 0; i < grd_module_num_parameters(module); i++) {
+        grd_tensor *parameter = grd_module_parameter_at(module, i).tensor;
+        if (grd_tensor_grad(parameter))
+            grdi_scale_by((grd_tensor *)grd_tensor_grad(parameter), factor);
+    }
+}
+
+grd_tensor *grdi_clip_gradients(const char *op, grd_module *module, double max_norm,
+                                grd_tensor **norm)
+{
     if (!(max_norm > 0))
         grdi_fail(GRD_ERROR_ARGUMENT, op, "max_norm is %g", max_norm);
-    const double norm = grdi_gradient_norm(op, module, parts, &count);
+    grd_tensor *sums = grdi_gradient_sums(op, module);
+    grd_tensor *numbers = sums ? grdi_clip_factor(op, sums, max_norm) : NULL;
+    if (!numbers)
+        return NULL;
+    grd_scope scope;
+    grdi_scope_open(&scope);
+    scope.modes.no_grad = true;
+    if (max_norm < INFINITY)
+        scale_all_by(module, grd_select(numbers, 0, 1));
+    if (grd_scope_end(&scope) != GRD_OK)
+        return NULL;
+    *norm = grd_select(numbers, 0, 0);
+    return sums;
+}
+
+/* On the processor the norm says whether there is anything to scale. */
+static double clip_here(const char *op, grd_module *module, double max_norm,
+                        const grdi_norm_parts *parts)
+{
+    const double norm = grdi_gradient_norm(op, module, parts);
     if (isinf(norm))
         grdi_fail(GRD_ERROR_NOT_FINITE, op, "the norm is too large for f64");
     const double factor = max_norm / (norm + 1e-6);
     if (!grdi_latched() && factor < 1)
         scale_all(module, factor);
-    return grdi_latched() ? NAN : norm;
+    return norm;
+}
+
+static double clip_there(const char *op, grd_module *module, double max_norm,
+                         const grdi_norm_parts *parts)
+{
+    grd_tensor *norm;
+    const grd_tensor *sums = grdi_clip_gradients(op, module, max_norm, &norm);
+    return sums ? read_norm(op, module, parts, sums) : 0;
+}
+
+static double clip(const char *op, grd_module *module, double max_norm,
+                   const grdi_norm_parts *parts)
+{
+    grd_device *device = NULL;
+    if (!module)
+        grdi_fail_null(op);
+    else if (!(max_norm > 0))
+        grdi_fail(GRD_ERROR_ARGUMENT, op, "max_norm is %g", max_norm);
+    if (grdi_latched())
+        return NAN;
+    if (!count_gradients(module, &device))
+        return 0;
+    grd_scope scope;
+    grdi_scope_open(&scope);
+    scope.modes.no_grad = true;
+    const double norm = device->in_host ? clip_here(op, module, max_norm, parts)
+                                        : clip_there(op, module, max_norm, parts);
+    return grd_scope_end(&scope) == GRD_OK ? norm : NAN;
+}
+
+grd_tensor *grd_clip_grad(grd_module *module, double max_norm)
+{
+    grd_tensor *norm = NULL;
+    if (!grdi_clip_gradients("clip_grad", module, max_norm, &norm) && !grdi_latched())
+        return grdi_full("clip_grad", &(grd_shape){ 0 }, 0, GRD_F64, grd_cpu());
+    return norm;
 }
 
 double grd_clip_grad_norm(grd_module *module, double max_norm)

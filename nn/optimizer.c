@@ -183,14 +183,36 @@ static bool fail_unknown(const grd_optimizer *self)
     return false;
 }
 
+/* Whether all gradients are finite; or, where the host does not wait to know, what tells it to the
+ * kernels of the step. */
+static bool check_finite(grd_optimizer *self, const grd_tensor *gradient)
+{
+    self->bad = NULL;
+    if (grdi_device(gradient)->in_host) {
+        grdi_gradient_norm("optimizer_step", self->module, &(grdi_norm_parts){ 0 });
+        return !grdi_latched();
+    }
+    const grd_tensor *sums = grdi_gradient_sums("optimizer_step", self->module);
+    const grd_tensor *numbers = sums ? grdi_clip_factor("optimizer_step", sums, INFINITY) : NULL;
+    if (numbers)
+        self->bad = (const double *)numbers->array.data + 2;
+    return numbers;
+}
+
 /* Everything that can be wrong, before anything changes. */
-static bool may_step(const grd_optimizer *self, double lr)
+static bool may_step(grd_optimizer *self, double lr)
 {
     int64_t gradients = 0, mine = 0;
+    const grd_tensor *any = NULL;
     if (!(lr >= 0 && isfinite(lr)))
         return grdi_fail(GRD_ERROR_ARGUMENT, "optimizer_step", "the learning rate is %g", lr);
-    grdi_gradient_norm("optimizer_step", self->module, &(grdi_norm_parts){ 0 }, &gradients);
-    if (grdi_latched())
+    for (int64_t i = 0; i < grd_module_num_parameters(self->module); i++) {
+        const grd_tensor *gradient =
+            grd_tensor_grad(grd_module_parameter_at(self->module, i).tensor);
+        gradients += gradient != NULL;
+        any = gradient ? gradient : any;
+    }
+    if (any && !check_finite(self, any))
         return false;
     if (!gradients)
         return grdi_fail(GRD_ERROR_STATE, "optimizer_step",
@@ -232,12 +254,13 @@ grd_status grd_optimizer_step(grd_optimizer *self, double lr)
 {
     if (!self)
         grdi_fail_null("optimizer_step");
-    if (grdi_latched() || !may_step(self, lr))
+    if (grdi_latched())
         return grdi_self.latched;
     grd_scope scope;
     grdi_scope_open(&scope);
     scope.modes.no_grad = true;
-    step(self, lr);
+    if (may_step(self, lr))
+        step(self, lr);
     return grd_scope_end(&scope);
 }
 

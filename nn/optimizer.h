@@ -64,7 +64,8 @@ struct grd_optimizer {
     grd_module *module; /* held */
     size_t bytes;       /* of the block: this, the slots, their names */
     double option[GRDI_MAX_OPTIONS];
-    int num_moments; /* of each slot */
+    const double *bad; /* while it steps: what grdi_adam has of that name */
+    int num_moments;   /* of each slot */
     grdi_unscaled unscaled;
     int64_t num_slots;
     grdi_slot slots[];
@@ -91,9 +92,20 @@ typedef struct grdi_norm_parts {
     int64_t count;
 } grdi_norm_parts;
 
-/* The norm of all gradients of module's parameters, in f64 and in a fixed order, and how many
- * there are. One that is not finite is an error that names its parameter; NaN then. */
-double grdi_gradient_norm(const char *op, const grd_module *module, const grdi_norm_parts *parts,
-                          int64_t *count);
+/* A row of sums [N, 2], as kernels.def has them of square_sum, for each of the module's parameters,
+ * of zeros where it has no gradient; NULL where none has one. One that is not finite is an error
+ * that names its parameter, told late where the device does so. The sums are the innermost scope's.
+ */
+grd_tensor *grdi_gradient_sums(const char *op, const grd_module *module);
+
+/* The norm of all gradients, in f64 and in a fixed order, from those sums in host memory, or from
+ * the gradients themselves. NaN, and an error, if one is not finite. */
+double grdi_norm_of_sums(const char *op, const grd_module *module, const grdi_norm_parts *parts,
+                         const double *sums);
+double grdi_gradient_norm(const char *op, const grd_module *module, const grdi_norm_parts *parts);
+
+/* grd_clip_grad, and those sums; NULL where there are none. */
+grd_tensor *grdi_clip_gradients(const char *op, grd_module *module, double max_norm,
+                                grd_tensor **norm);
 
 #endif

@@ -12,6 +12,7 @@ static bool step(const grd_optimizer *self, grdi_slot *slot, double lr, const gr
         .momentum = self->option[MOMENTUM],
         .weight_decay = slot->weight_decay,
         .nesterov = self->option[NESTEROV] > 0,
+        .bad = self->bad,
     };
     return grdi_sgd_step(slot->master, slot->moment[0], gradient, &numbers);
 }

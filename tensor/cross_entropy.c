@@ -1,5 +1,7 @@
 #include "tensor/front.h"
 
+#include <stdio.h>
+
 static bool check(const grd_tensor *logits, const grd_tensor *targets)
 {
     if (!logits || !targets)
@@ -38,19 +40,13 @@ static bool flat(const grd_tensor *x, int rank, grdi_array *array)
     return true;
 }
 
-/* Latches what is wrong with the target at this row. */
-static void *fail_target(const grd_tensor *targets, int64_t position, int64_t value,
-                         int64_t classes)
+static grdi_refusal refusal_of(const grd_tensor *targets, int64_t classes)
 {
-    grd_shape index = { .rank = targets->array.rank };
-    for (int d = targets->array.rank - 1; d >= 0; d--) {
-        index.size[d] = position % targets->array.dim[d].size;
-        position /= targets->array.dim[d].size;
-    }
-    return grdi_fail(GRD_ERROR_ARGUMENT, "cross_entropy",
-                     "targets%s is %lld, but there are %lld classes, from 0 on",
-                     index.rank ? grdi_shape_text(&index).chars : "", (long long)value,
-                     (long long)classes);
+    grdi_refusal refused = grdi_refusal_of("cross_entropy", GRD_ERROR_ARGUMENT, targets);
+    snprintf(refused.text, sizeof refused.text,
+             "targets" GRDI_AT " is " GRDI_VALUE ", but there are %lld classes, from 0 on",
+             (long long)classes);
+    return refused;
 }
 
 grd_tensor *grdi_cross_entropy(const grd_tensor *logits, const grd_tensor *targets, bool each,
@@ -68,12 +64,12 @@ grd_tensor *grdi_cross_entropy(const grd_tensor *logits, const grd_tensor *targe
     if (!y || !kept || !flat(y, each, &of_y))
         return NULL;
 
-    int64_t wrong[2];
+    grdi_refusal refused = refusal_of(targets, of_logits.dim[1].size);
     if (GRDI_LAUNCH(device, cross_entropy, dtype,
-                    (device, &of_y, &kept->array, &of_logits, &of_targets, how, wrong)) != GRD_OK)
+                    (device, &of_y, &kept->array, &of_logits, &of_targets, how, &refused)) !=
+            GRD_OK ||
+        !grdi_none_refused(&refused))
         return NULL;
-    if (wrong[0] >= 0)
-        return fail_target(targets, wrong[0], wrong[1], of_logits.dim[1].size);
     if (stats)
         *stats = kept;
     return y;

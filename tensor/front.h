@@ -208,8 +208,13 @@ bool grdi_rms_norm_backward(const grd_tensor *dy, const grd_tensor *x, const grd
 bool grdi_sgd_step(grd_tensor *x, grd_tensor *b, const grd_tensor *dx, const grdi_sgd *numbers);
 bool grdi_adam_step(grd_tensor *x, grd_tensor *m, grd_tensor *v, const grd_tensor *dx,
                     const grdi_adam *numbers);
-/* Row `row` of sums f64 [rows, 2] = the sum of x's squares, and how many of x are not finite. */
-bool grdi_square_sum(grd_tensor *sums, int64_t row, const grd_tensor *x);
+/* Row `row` of sums f64 [rows, 2] = the sum of x's squares, and how many of x are not finite: an
+ * error where `refused` has words for it. */
+bool grdi_square_sum(grd_tensor *sums, int64_t row, const grd_tensor *x, grdi_refusal *refused);
+/* The kernel's y [3], of sums [N, 2]. */
+grd_tensor *grdi_clip_factor(const char *op, const grd_tensor *sums, double most);
+/* x = factor x; factor is f64. */
+bool grdi_scale_by(grd_tensor *x, const grd_tensor *factor);
 
 /* softmax.c */
 grd_tensor *grdi_softmax(const grd_tensor *x, int64_t dim);

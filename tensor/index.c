@@ -2,51 +2,19 @@
 
 #include <stdio.h>
 
-/* Where in x a row-major position is. */
-static grd_dims index_of(const grd_tensor *x, int64_t position)
-{
-    grd_dims index = { .count = x->array.rank };
-    for (int d = x->array.rank - 1; d >= 0; d--) {
-        index.dim[d] = position % x->array.dim[d].size;
-        position /= x->array.dim[d].size;
-    }
-    return index;
-}
-
-typedef struct value_text {
-    char chars[32];
-} value_text;
-
-static value_text text_of(const char *op, const grd_tensor *x, const grd_dims *index)
-{
-    value_text text = { "" };
-    int64_t integer = 0;
-    if (x->array.dtype != GRD_I64)
-        snprintf(text.chars, sizeof text.chars, "%.9g", grd_item_at(x, *index));
-    else if (grd_read_i64(grdi_pick(op, x, index), &integer, 1) == GRD_OK)
-        snprintf(text.chars, sizeof text.chars, "%lld", (long long)integer);
-    return text;
-}
-
 bool grdi_check_range(const char *op, const char *name, const grd_tensor *x, double low,
                       double high, const char *allowed)
 {
-    int64_t position = -1;
     grd_device *device = grdi_device(x);
     grdi_array array = x->array;
+    grdi_refusal refused = grdi_refusal_of(op, GRD_ERROR_ARGUMENT, x);
+    snprintf(refused.text, sizeof refused.text, "%s" GRDI_AT " is " GRDI_VALUE ", not %s", name,
+             allowed);
     grdi_merge(&array, 1);
     if (grdi_latched() || GRDI_LAUNCH(device, check_range, array.dtype,
-                                      (device, &array, low, high, &position)) != GRD_OK)
+                                      (device, &array, low, high, &refused)) != GRD_OK)
         return false;
-    if (position < 0)
-        return true;
-    const grd_dims index = index_of(x, position);
-    grd_shape shown = { .rank = index.count };
-    for (int64_t d = 0; d < index.count; d++)
-        shown.size[d] = index.dim[d];
-    return grdi_fail(GRD_ERROR_ARGUMENT, op, "%s%s is %s, not %s", name,
-                     index.count ? grdi_shape_text(&shown).chars : "", text_of(op, x, &index).chars,
-                     allowed);
+    return grdi_none_refused(&refused);
 }
 
 bool grdi_check_index(const char *op, const grd_tensor *index, int64_t size)
@@ -207,10 +175,10 @@ grd_tensor *grdi_gather(const grd_tensor *x, int64_t dim, const grd_tensor *inde
     if (!y)
         return NULL;
     grdi_array arrays[] = { y->array, addressed(&x->array, along, &index->array), index->array };
-    const int64_t step = x->array.dim[along].stride;
+    const grdi_dim addressed_by = x->array.dim[along];
     grdi_merge(arrays, 3);
-    const grd_status status = GRDI_LAUNCH(device, gather, x->array.dtype,
-                                          (device, &arrays[0], &arrays[1], step, &arrays[2]));
+    const grd_status status = GRDI_LAUNCH(
+        device, gather, x->array.dtype, (device, &arrays[0], &arrays[1], addressed_by, &arrays[2]));
     return status == GRD_OK ? y : NULL;
 }
 
@@ -233,7 +201,7 @@ static void move_dim(grdi_array *x, int dim)
 static bool scatter(const char *op, const grdi_array *y, int dim, const grdi_array *index,
                     const grdi_array *source, grd_device *device)
 {
-    const int64_t step = y->dim[dim].stride;
+    const grdi_dim along = y->dim[dim];
     grdi_array to = addressed(y, dim, index), from = *source, at = *index;
     for (int d = 0; d < from.rank; d++)
         from.dim[d].size = at.dim[d].size;
@@ -241,7 +209,7 @@ static bool scatter(const char *op, const grdi_array *y, int dim, const grdi_arr
     move_dim(&from, dim);
     move_dim(&at, dim);
     const grd_status status = device->kernels->scatter_add
-                                  ? device->kernels->scatter_add(device, &to, &from, step, &at)
+                                  ? device->kernels->scatter_add(device, &to, &from, along, &at)
                                   : GRD_ERROR_UNSUPPORTED;
     return grdi_launched(status, op, y->dtype, device) == GRD_OK;
 }

@@ -1,5 +1,7 @@
 #include "tensor/front.h"
 
+#include <stdio.h>
+
 /* x as one row: it is contiguous. */
 static grdi_array flat(const grd_tensor *x)
 {
@@ -51,7 +53,7 @@ bool grdi_adam_step(grd_tensor *x, grd_tensor *m, grd_tensor *v, const grd_tenso
                        (device, &to, &first, &second, &from, numbers)) == GRD_OK;
 }
 
-bool grdi_square_sum(grd_tensor *sums, int64_t row, const grd_tensor *x)
+bool grdi_square_sum(grd_tensor *sums, int64_t row, const grd_tensor *x, grdi_refusal *refused)
 {
     grd_device *device = grdi_device(x);
     if (!grdi_may_write("square_sum", sums))
@@ -65,5 +67,30 @@ bool grdi_square_sum(grd_tensor *sums, int64_t row, const grd_tensor *x)
     const grdi_array from = flat(x);
     to.data = (double *)to.data + 2 * row;
     to.dim[0].size = 2;
-    return GRDI_LAUNCH(device, square_sum, x->array.dtype, (device, &to, &from)) == GRD_OK;
+    return GRDI_LAUNCH(device, square_sum, x->array.dtype, (device, &to, &from, refused)) ==
+               GRD_OK &&
+           (!refused || grdi_none_refused(refused));
+}
+
+grd_tensor *grdi_clip_factor(const char *op, const grd_tensor *sums, double most)
+{
+    grd_device *device = grdi_device(sums);
+    grd_tensor *y = grdi_tensor_create(op, &(grd_shape){ 1, { 3 } }, GRD_F64, device);
+    grdi_refusal refused = grdi_refusal_of(op, GRD_ERROR_NOT_FINITE, sums);
+    snprintf(refused.text, sizeof refused.text, "the norm is too large for f64");
+    if (!y || GRDI_LAUNCH(device, clip_factor, GRD_F64,
+                          (device, &y->array, &sums->array, most, &refused)) != GRD_OK)
+        return NULL;
+    return grdi_none_refused(&refused) ? y : NULL;
+}
+
+bool grdi_scale_by(grd_tensor *x, const grd_tensor *factor)
+{
+    grd_device *device = grdi_device(x);
+    if (!grdi_may_write("scale_by", x))
+        return false;
+    grdi_array array = x->array;
+    grdi_merge(&array, 1);
+    return GRDI_LAUNCH(device, scale_by, array.dtype, (device, &array, &array, &factor->array)) ==
+           GRD_OK;
 }

@@ -70,6 +70,11 @@ bool grdi_may_write(const char *op, grd_tensor *x);
 grd_status grdi_launched(grd_status status, const char *op, grd_dtype dtype,
                          const grd_device *device);
 
+/* What an op will say of an element of x, once its text is written; and whether the kernel refused
+ * none: else that is latched. */
+grdi_refusal grdi_refusal_of(const char *op, grd_status status, const grd_tensor *x);
+bool grdi_none_refused(const grdi_refusal *refused);
+
 /* Whole ops, of the dtype of their inputs, for kernels that need nothing else. */
 typedef grd_status grdi_unary_kernel(grd_device *, const grdi_array *, const grdi_array *);
 typedef grd_status grdi_binary_kernel(grd_device *, const grdi_array *, const grdi_array *,

@@ -97,11 +97,11 @@ static void print_memory(const stepper *t, const counter *c, double allocated)
 /* The second step tells the speed: the first one fetches the memory. */
 static grd_status measure(stepper *t, const counter *c)
 {
-    step_report report = { 0 };
     const double allocated = resident_bytes("RssAnon:");
     grd_scope *scope = open_scope(t->o);
     stepper_set_up(t);
-    if (train_step(t, &report) && train_step(t, &report)) {
+    if (train_step(t) && stepper_wait(t) == 1 && train_step(t) && stepper_wait(t) == 1) {
+        const step_report report = stepper_tell(t, 0);
         grd_module_print(stdout, t->s.model);
         print_memory(t, c, allocated);
         printf("%-24s %10.1f ms, %.0f tokens/s\n", "a step", 1e3 * report.seconds,

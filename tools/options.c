@@ -98,6 +98,8 @@ static const option run_rows[] = {
       "of the model's numbers: as --dtype, or 16 bits with f32 weights beside" },
     { "device", TEXT, AT(device), "cpu", "cpu|cuda|cuda:N", NULL, RUNS, FREE,
       "where to compute; cuda is the first GPU (unset: as GRADUS_DEVICE says)" },
+    { "cuda-graph", SWITCH, AT(cuda_graph), "false", "true|false", NULL, TRAIN, FREE,
+      "start each step on a GPU as one CUDA graph" },
     { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK | TASKS | SHOWN | VIEW_ATTENTION, NOTED,
       "of weights, data, dropout and sampling" },
     { "threads", INTEGER, AT(threads), "0", "N", "[0,256]", TRAINED | SAMPLE | COMPUTES | TASKS | VIEW_ATTENTION, FREE,

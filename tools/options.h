@@ -30,7 +30,7 @@ typedef struct options {
     /* run */
     int64_t steps, seed, threads, save_every, validate_every, validate_batches, log_every;
     char *dtype, *precision, *device, *out, *resume, *config;
-    truth overfit_batch, report, dry_run, dump_config;
+    truth overfit_batch, report, dry_run, dump_config, cuda_graph;
     /* replay; mask */
     char *replay, *output;
     /* attention */

@@ -66,6 +66,14 @@ static void print_report(const progress *p, const step_report *r)
     print_duration(left);
 }
 
+bool progress_shows(const progress *p, int64_t step)
+{
+    if (step == p->total)
+        return true;
+    return p->rewrites ? seconds_now() - p->shown >= 0.1
+                       : step == p->first + 1 || step % p->every == 0;
+}
+
 void progress_step(progress *p, const step_report *r)
 {
     const double keep = 0.95;
@@ -74,11 +82,9 @@ void progress_step(progress *p, const step_report *r)
     p->tokens = keep * p->tokens + r->tokens;
     p->busy = keep * p->busy + r->seconds;
 
-    const bool last = r->step == p->total, first = r->step == p->first + 1;
-    const double now = seconds_now();
-    if (p->rewrites ? !last && now - p->shown < 0.1 : !last && !first && r->step % p->every != 0)
+    if (!progress_shows(p, r->step))
         return;
-    p->shown = now;
+    p->shown = seconds_now();
     clear_line(p);
     if (p->rewrites)
         print_bar(p, r->step);

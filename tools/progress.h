@@ -27,6 +27,8 @@ typedef struct step_report {
 
 double seconds_now(void);
 void progress_begin(progress *p, int64_t first, int64_t total, int64_t every);
+/* Whether progress_step will show this one. */
+bool progress_shows(const progress *p, int64_t step);
 void progress_step(progress *p, const step_report *report);
 /* A line above the one that is rewritten. */
 void progress_say(progress *p, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -81,16 +81,16 @@ static int64_t settle(stepper *s)
 static bool train(const toy *t, stepper *s, toy_result *result)
 {
     progress p;
-    step_report report;
     bool going = true;
     int64_t last = s->o->steps;
     const clock_t start = clock();
     result->steps = -1;
     progress_begin(&p, 0, s->o->steps, s->o->steps / 4);
     while (going && s->step < last) {
-        going = train_step(s, &report) && !caught_signal();
+        going = train_step(s) && stepper_wait(s) == 1 && !caught_signal();
         if (!going)
             break;
+        const step_report report = stepper_tell(s, 0);
         progress_step(&p, &report);
         const bool due = s->step % t->every == 0 || s->step == s->o->steps;
         if (due && result->steps < 0 && try_unseen(s, &p, &going)) {

@@ -91,23 +91,47 @@ static bool validate(run *r, double *loss)
     return save(r, r->folder.best);
 }
 
+static bool validates(const run *r)
+{
+    return r->t.o->overfit_batch != 1 && is_due(r, r->t.o->validate_every);
+}
+
+/* Whether someone is to see what came of the last step, or it has to be waited for. */
+static bool is_told(const run *r)
+{
+    return stepper_is_full(&r->t) || progress_shows(&r->progress, r->t.step) || validates(r) ||
+           is_due(r, r->t.o->save_every) || report_is_due(&r->report) || caught_signal();
+}
+
+/* What came of all steps that were started. */
+static bool tell(run *r)
+{
+    const int64_t count = stepper_wait(&r->t);
+    double val_loss = NAN;
+    for (int64_t i = 0; i < count; i++) {
+        const step_report report = stepper_tell(&r->t, i);
+        if (i == count - 1 && validates(r) && !validate(r, &val_loss))
+            return false;
+        if (!metrics_write(&r->folder.metrics, &report, val_loss))
+            return false;
+        if (report.skipped)
+            progress_say(&r->progress,
+                         "step %" PRId64
+                         "  skipped, as gradients were not finite; loss scale %g is now %g",
+                         report.step, report.loss_scale, grd_grad_scaler_get_scale(r->t.s.scaler));
+        progress_step(&r->progress, &report);
+    }
+    return count >= 0;
+}
+
 static bool one_step(run *r)
 {
-    step_report report;
-    double val_loss = NAN;
-    if (!train_step(&r->t, &report))
+    if (!train_step(&r->t))
         return false;
-    const bool validates = r->t.o->overfit_batch != 1 && is_due(r, r->t.o->validate_every);
-    if (validates && !validate(r, &val_loss))
+    if (!is_told(r))
+        return true;
+    if (!tell(r))
         return false;
-    if (!metrics_write(&r->folder.metrics, &report, val_loss))
-        return false;
-    if (report.skipped)
-        progress_say(&r->progress,
-                     "step %" PRId64
-                     "  skipped, as gradients were not finite; loss scale %g is now %g",
-                     report.step, report.loss_scale, grd_grad_scaler_get_scale(r->t.s.scaler));
-    progress_step(&r->progress, &report);
     if (report_is_due(&r->report))
         show(r, GRDI_RUN_RUNNING);
     return !is_due(r, r->t.o->save_every) || save_newest(r);
@@ -156,7 +180,7 @@ static int train(run *r)
     while (r->t.step < r->t.o->steps && !caught_signal())
         if (!one_step(r))
             return failed(r);
-    if (!save_newest(r))
+    if ((r->t.started > 0 && !tell(r)) || !save_newest(r))
         return failed(r);
     progress_end(&r->progress);
     return conclude(r);
@@ -216,6 +240,12 @@ static int begin(options *o, run *r)
         status = check_precision(o);
     if (status != 0)
         return status;
+    if (o->cuda_graph == 1 && strcmp(o->device, "cuda") != 0)
+        return complain("--cuda-graph needs --device cuda: only GPUs have graphs"), EXIT_USAGE;
+    if (o->cuda_graph == 1 && strcmp(o->precision, "fp16") == 0)
+        return complain("--cuda-graph: not with --precision fp16, whose steps wait to know whether "
+                        "gradients are finite"),
+               EXIT_USAGE;
     if (o->dry_run == 1)
         return dry_run(o);
     r->config = dump_config(o, TRAIN);

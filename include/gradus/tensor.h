@@ -182,6 +182,18 @@ GRD_API grd_status grd_set_allocator(const grd_allocator *allocator);
  * their driver. */
 GRD_API void grd_memory_trim(void);
 
+/* Work of a GPU that is collected, and then started as one, which spares the GPU the time between
+ * small kernels (torch: torch.cuda.graph). From begin to launch, ops on its device only note what
+ * they would do: values cannot be read (GRD_ERROR_STATE), and no other thread may use the device.
+ * Launch does it, once, with the bits that it has without a graph. A graph is collected anew for
+ * each step, and so has the step's own data, learning rate and random numbers; what it keeps makes
+ * one of the same ops start faster. While an error is latched, launch drops what was collected. The
+ * first steps fetch kernels and memory, and do better without. Only GPUs have graphs. */
+typedef struct grd_cuda_graph grd_cuda_graph;
+GRD_NEW grd_cuda_graph *grd_cuda_graph_create(grd_device *device);
+GRD_API grd_status grd_cuda_graph_begin(grd_cuda_graph *graph);
+GRD_API grd_status grd_cuda_graph_launch(grd_cuda_graph *graph);
+
 /* ---- Random numbers ----
  * Philox4x32-10 (Salmon et al., 2011): a number depends on the stream's key and on its place alone,
  * so it is the same on every device and for any number of threads (normal ones up to the rounding
@@ -318,6 +330,11 @@ template <class Options> inline const Options *grd_temporary(const Options &opti
 #define grd_device_named(...) GRD_AT(grd_device, grd_device_named(__VA_ARGS__))
 #define grd_device_allow_tf32(...)                                                                 \
     grd_at_status(grd_device_allow_tf32(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_cuda_graph_create(...) GRD_AT(grd_cuda_graph, grd_cuda_graph_create(__VA_ARGS__))
+#define grd_cuda_graph_begin(...)                                                                  \
+    grd_at_status(grd_cuda_graph_begin(__VA_ARGS__), __FILE__, __LINE__)
+#define grd_cuda_graph_launch(...)                                                                 \
+    grd_at_status(grd_cuda_graph_launch(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_device_set_threads(...)                                                                \
     grd_at_status(grd_device_set_threads(__VA_ARGS__), __FILE__, __LINE__)
 #define grd_set_allocator(...) grd_at_status(grd_set_allocator(__VA_ARGS__), __FILE__, __LINE__)

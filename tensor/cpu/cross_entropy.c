@@ -85,19 +85,17 @@ static grd_status rows(void *context, int64_t first, int64_t last)
     return GRD_OK;
 }
 
-/* How many rows count; wrong is set as the kernel's contract says. */
+/* How many rows count. */
 static int64_t check_targets(const int64_t *targets, int64_t rows, int64_t classes,
-                             int64_t ignore_index, int64_t wrong[2])
+                             int64_t ignore_index, grdi_refusal *refused)
 {
     int64_t counted = 0;
-    wrong[0] = -1;
-    wrong[1] = 0;
     for (int64_t i = 0; i < rows; i++) {
         if (targets[i] == ignore_index)
             continue;
         if (targets[i] < 0 || targets[i] >= classes) {
-            wrong[0] = i;
-            wrong[1] = targets[i];
+            refused->position = i;
+            refused->integer = targets[i];
             break;
         }
         counted++;
@@ -122,11 +120,12 @@ static void store_losses(const grdi_array *y, const losses *in, int64_t rows, in
 
 grd_status grdi_cpu_cross_entropy(grd_device *device, const grdi_array *y, const grdi_array *stats,
                                   const grdi_array *logits, const grdi_array *targets,
-                                  const grdi_weighing *how, int64_t wrong[2])
+                                  const grdi_weighing *how, grdi_refusal *refused)
 {
     const int64_t count = targets->dim[0].size, classes = logits->dim[1].size;
-    const int64_t counted = check_targets(targets->data, count, classes, how->ignore_index, wrong);
-    if (wrong[0] >= 0)
+    const int64_t counted =
+        check_targets(targets->data, count, classes, how->ignore_index, refused);
+    if (refused->position >= 0)
         return GRD_OK;
 
     const size_t bytes = (size_t)(count + 1) * sizeof(double);

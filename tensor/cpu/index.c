@@ -4,7 +4,9 @@
 
 #include <string.h>
 
-static int64_t first_outside(const grdi_array *x, int64_t at, int64_t n, double low, double high)
+/* Whether one of n elements is refused; then position is its place among them. */
+static bool refuse_outside(const grdi_array *x, int64_t at, int64_t n, double low, double high,
+                           grdi_refusal *refused)
 {
     double values[GRDI_TILE];
     int64_t integers[GRDI_TILE];
@@ -12,33 +14,38 @@ static int64_t first_outside(const grdi_array *x, int64_t at, int64_t n, double 
     if (x->dtype == GRD_I64) {
         const int64_t *from = grdi_load_i64(x, at, stride, n, integers);
         for (int64_t i = 0; i < n; i++)
-            if (!((double)from[i] >= low && (double)from[i] <= high))
-                return i;
+            if (!((double)from[i] >= low && (double)from[i] <= high)) {
+                refused->position = i;
+                refused->integer = from[i];
+                return true;
+            }
     } else {
         const double *from = grdi_load_f64(x, at, stride, n, values);
         for (int64_t i = 0; i < n; i++)
-            if (!(from[i] >= low && from[i] <= high)) /* so for a NaN */
-                return i;
+            if (!(from[i] >= low && from[i] <= high)) { /* so for a NaN */
+                refused->position = i;
+                refused->real = from[i];
+                refused->is_real = true;
+                return true;
+            }
     }
-    return -1;
+    return false;
 }
 
 grd_status grdi_cpu_check_range(grd_device *device, const grdi_array *x, double low, double high,
-                                int64_t *position)
+                                grdi_refusal *refused)
 {
     (void)device;
     const int64_t length = grdi_row_length(x), stride = grdi_row_stride(x);
     int64_t index[GRD_MAX_RANK] = { 0 }, row = 0;
-    *position = -1;
     if (grdi_is_empty(x))
         return GRD_OK;
     do {
         const int64_t at = grdi_offset(x, grdi_outer_rank(x), index);
         for (int64_t done = 0; done < length; done += GRDI_TILE) {
             const int64_t n = length - done < GRDI_TILE ? length - done : GRDI_TILE;
-            const int64_t found = first_outside(x, at + done * stride, n, low, high);
-            if (found >= 0) {
-                *position = row * length + done + found;
+            if (refuse_outside(x, at + done * stride, n, low, high, refused)) {
+                refused->position += row * length + done;
                 return GRD_OK;
             }
         }
@@ -184,10 +191,10 @@ static grd_status gather_rows(void *context, int64_t first, int64_t last)
 }
 
 grd_status grdi_cpu_gather(grd_device *device, const grdi_array *y, const grdi_array *x,
-                           int64_t step, const grdi_array *index)
+                           grdi_dim along, const grdi_array *index)
 {
     (void)device;
-    arrays in = { y, x, index, step };
+    arrays in = { y, x, index, along.stride };
     if (grdi_is_empty(y))
         return GRD_OK;
     return grdi_parallel(grdi_positions(y, grdi_outer_rank(y)),
@@ -260,10 +267,10 @@ static grd_status scatter_blocks(void *context, int64_t first, int64_t last)
 }
 
 grd_status grdi_cpu_scatter_add(grd_device *device, const grdi_array *y, const grdi_array *x,
-                                int64_t step, const grdi_array *index)
+                                grdi_dim along, const grdi_array *index)
 {
     (void)device;
-    arrays in = { y, x, index, step };
+    arrays in = { y, x, index, along.stride };
     const int outer = y->rank - 2;
     if (y->dtype != GRD_F32 && y->dtype != GRD_F64 && y->dtype != GRD_I64)
         return GRD_ERROR_UNSUPPORTED;

@@ -60,7 +60,8 @@ static grd_status sum_pieces(void *context, int64_t first, int64_t last)
     return GRD_OK;
 }
 
-grd_status grdi_cpu_square_sum(grd_device *device, const grdi_array *y, const grdi_array *x)
+grd_status grdi_cpu_square_sum(grd_device *device, const grdi_array *y, const grdi_array *x,
+                               grdi_refusal *refused)
 {
     const int64_t n = x->dim[0].size, piece = (n + PIECES - 1) / PIECES;
     assert(x->rank == 1 && y->dtype == GRD_F64 && y->dim[0].size == 2);
@@ -75,7 +76,28 @@ grd_status grdi_cpu_square_sum(grd_device *device, const grdi_array *y, const gr
         result[0] += s.sum[i];
         result[1] += (double)s.bad[i];
     }
+    if (refused && result[1] > 0)
+        refused->position = 0;
     return status;
+}
+
+grd_status grdi_cpu_clip_factor(grd_device *device, const grdi_array *y, const grdi_array *sums,
+                                double most, grdi_refusal *refused)
+{
+    const double *row = sums->data;
+    double *result = y->data, sum = 0, bad = 0;
+    (void)device;
+    for (int64_t i = 0; i < sums->dim[0].size; i++, row += 2) {
+        sum += row[0];
+        bad += row[1];
+    }
+    const double norm = sqrt(sum), factor = most / (norm + 1e-6);
+    if (isinf(norm) && bad == 0)
+        refused->position = 0;
+    result[0] = norm;
+    result[1] = isfinite(norm) && factor < 1 ? factor : 1;
+    result[2] = bad;
+    return GRD_OK;
 }
 
 /* ---- Steps ---- */
@@ -83,6 +105,7 @@ grd_status grdi_cpu_square_sum(grd_device *device, const grdi_array *y, const gr
 typedef struct step {
     const grdi_array *x, *m, *v, *dx; /* sgd: m is b, v is unused */
     const void *numbers;
+    const double *bad;
     const grdi_loops *loops;
 } step;
 
@@ -141,6 +164,8 @@ static grd_status run(grd_device *device, step *s, grdi_work *work, double ns)
     assert(s->x->rank == 1 && s->dx->dtype == dtype && (!s->m || s->m->dtype == dtype));
     if (dtype != GRD_F32 && dtype != GRD_F64)
         return GRD_ERROR_UNSUPPORTED;
+    if (s->bad && *s->bad > 0)
+        return GRD_OK;
     s->loops = grdi_loops_of(device);
     return grdi_parallel(s->x->dim[0].size, grdi_grain(ns), work, s);
 }
@@ -148,13 +173,13 @@ static grd_status run(grd_device *device, step *s, grdi_work *work, double ns)
 grd_status grdi_cpu_sgd(grd_device *device, const grdi_array *x, const grdi_array *b,
                         const grdi_array *dx, const grdi_sgd *numbers)
 {
-    step s = { .x = x, .m = b, .dx = dx, .numbers = numbers };
+    step s = { .x = x, .m = b, .dx = dx, .numbers = numbers, .bad = numbers->bad };
     return run(device, &s, sgd, 0.3);
 }
 
 grd_status grdi_cpu_adam(grd_device *device, const grdi_array *x, const grdi_array *m,
                          const grdi_array *v, const grdi_array *dx, const grdi_adam *numbers)
 {
-    step s = { .x = x, .m = m, .v = v, .dx = dx, .numbers = numbers };
+    step s = { .x = x, .m = m, .v = v, .dx = dx, .numbers = numbers, .bad = numbers->bad };
     return run(device, &s, adam, 0.6);
 }

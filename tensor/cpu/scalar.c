@@ -52,6 +52,14 @@ grd_status grdi_cpu_affine(grd_device *device, const grdi_array *y, const grdi_a
                affine_i64);
 }
 
+grd_status grdi_cpu_scale_by(grd_device *device, const grdi_array *y, const grdi_array *x,
+                             const grdi_array *factor)
+{
+    if (grdi_computed_in(y->dtype) == GRD_I64)
+        return GRD_ERROR_UNSUPPORTED;
+    return grdi_cpu_affine(device, y, x, *(const double *)factor->data, -0.0);
+}
+
 static void div_f32(const void *context, int64_t n, void *const at[])
 {
     const scalar *s = context;

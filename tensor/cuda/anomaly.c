@@ -14,16 +14,21 @@ grd_status grdi_cuda_first_nan(grd_device *device, const grdi_array *y, const gr
 }
 
 grd_status grdi_cuda_check_range(grd_device *device, const grdi_array *x, double low, double high,
-                                 int64_t *position)
+                                 grdi_refusal *refused)
 {
-    *position = -1;
     if (grdi_count(x) == 0)
         return GRD_OK;
     int64_t *first = grdi_cuda_first(device);
     if (!first)
         return GRD_ERROR_MEMORY;
-    const grd_status status =
+    grdi_refusal *letter = grdi_cuda_of(device)->letter;
+    grd_status status =
         grdi_cuda_map(device, &grdi_cuda_image_anomaly, "check_range", x->dtype, grdi_count(x),
                       (void *[]){ NULL, &first, (void *)x, &low, &high });
-    return grdi_cuda_first_read(device, first, status, position);
+    if (status == GRD_OK)
+        status = grdi_cuda_launch(device, &grdi_cuda_image_anomaly, "check_range_refuse", x->dtype,
+                                  (grdi_cuda_size){ 1, 1, 0 },
+                                  (void *[]){ &letter, refused, &first, (void *)x });
+    grdi_cuda_free(device, first, sizeof *first);
+    return status;
 }

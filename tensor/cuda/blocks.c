@@ -73,8 +73,10 @@ static grd_status take(grdi_cuda *cuda, size_t bytes, grdi_cu_memory *at)
     grd_status status = GRDI_CUDA_CALL(cuda, cuMemAlloc_v2, (at, bytes));
     if (status != GRD_ERROR_MEMORY)
         return status;
-    give_back(cuda);
-    status = GRDI_CUDA_CALL(cuda, cuMemAlloc_v2, (at, bytes));
+    if (!cuda->collects) {
+        give_back(cuda);
+        status = GRDI_CUDA_CALL(cuda, cuMemAlloc_v2, (at, bytes));
+    }
     if (status == GRD_ERROR_MEMORY)
         fail_for_want(cuda, bytes);
     return status;
@@ -95,7 +97,8 @@ void *grdi_cuda_allocate(grd_device *device, size_t bytes)
     return taken ? (void *)(uintptr_t)at : NULL;
 }
 
-/* Where there is no memory to note a block, it goes back to the driver. */
+/* Where there is no memory to note a block, it goes back to the driver; but not while a graph is
+ * collected, which may have to work on it: then it is lost. */
 void grdi_cuda_free(grd_device *device, void *memory, size_t bytes)
 {
     grdi_cuda *cuda = grdi_cuda_of(device);
@@ -109,7 +112,7 @@ void grdi_cuda_free(grd_device *device, void *memory, size_t bytes)
         *b = (block){ at, size, *list };
         *list = b;
         cuda->blocks.cached += size;
-    } else if (cuda->driver->cuCtxSetCurrent(cuda->context) == 0)
+    } else if (!cuda->collects && cuda->driver->cuCtxSetCurrent(cuda->context) == 0)
         cuda->driver->cuMemFree_v2(at);
     pthread_mutex_unlock(&cuda->lock);
 }
@@ -119,6 +122,7 @@ void grdi_cuda_give_back(grdi_cuda *cuda)
     if (cuda->driver->cuCtxSetCurrent(cuda->context) != 0)
         return;
     pthread_mutex_lock(&cuda->lock);
-    give_back(cuda);
+    if (!cuda->collects)
+        give_back(cuda);
     pthread_mutex_unlock(&cuda->lock);
 }

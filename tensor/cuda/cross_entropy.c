@@ -24,33 +24,30 @@ static grd_status launch(grd_device *device, const grdi_array *y, const grdi_arr
                             (void *[]){ (void *)y, (void *)loss, (void *)stats, (void *)how });
 }
 
-/* The targets are checked beside the losses, which are safe from wrong ones, so that the GPU has
- * work while the host waits for what the check found. */
+/* The losses are safe from targets that are wrong. */
 static grd_status run(grd_device *device, const grdi_array *y, const grdi_array *loss,
                       const grdi_array *stats, const grdi_array *logits, const grdi_array *targets,
-                      const grdi_weighing *how, int64_t *found, int64_t wrong[2])
+                      const grdi_weighing *how, grdi_refusal *refused)
 {
+    grdi_refusal *letter = grdi_cuda_of(device)->letter;
     int64_t classes = logits->dim[1].size, ignore_index = how->ignore_index;
-    grd_status status = grdi_cuda_launch(
+    const grd_status status = grdi_cuda_launch(
         device, &grdi_cuda_image_cross_entropy, "cross_entropy_check", GRD_I64, one_block,
-        (void *[]){ (void *)stats, (void *)targets, &classes, &ignore_index, &found });
-    if (status == GRD_OK)
-        status = launch(device, y, loss, stats, logits, targets, how);
-    return status == GRD_OK ? grdi_cuda_download(device, wrong, found, 2 * sizeof *wrong) : status;
+        (void *[]){ &letter, refused, (void *)stats, (void *)targets, &classes, &ignore_index });
+    return status == GRD_OK ? launch(device, y, loss, stats, logits, targets, how) : status;
 }
 
 grd_status grdi_cuda_cross_entropy(grd_device *device, const grdi_array *y, const grdi_array *stats,
                                    const grdi_array *logits, const grdi_array *targets,
-                                   const grdi_weighing *how, int64_t wrong[2])
+                                   const grdi_weighing *how, grdi_refusal *refused)
 {
     const int64_t rows = targets->dim[0].size;
-    const size_t bytes = (size_t)(rows + 2) * sizeof(double); /* and two i64 */
+    const size_t bytes = (size_t)(rows + 1) * sizeof(double);
     double *memory = grdi_cuda_allocate(device, bytes);
     if (!memory)
         return GRD_ERROR_MEMORY;
     const grdi_array loss = { .data = memory, .dtype = GRD_F64, .rank = 1, .dim = { { rows, 1 } } };
-    const grd_status status = run(device, y, &loss, stats, logits, targets, how,
-                                  (int64_t *)(void *)(memory + rows), wrong);
+    const grd_status status = run(device, y, &loss, stats, logits, targets, how, refused);
     grdi_cuda_free(device, memory, bytes);
     return status;
 }

@@ -1,12 +1,13 @@
 #include "tensor/cuda/reduce.cuh"
+#include "tensor/cuda/refusal.cuh"
 
 /* The targets, by one block: how many rows count, and the first that is no class. */
 struct checked {
     int64_t counted, wrong;
 };
 
-GRDI_KERNEL(cross_entropy_check_i64, grdi_array stats, grdi_array targets, int64_t classes,
-            int64_t ignore_index, int64_t *wrong)
+GRDI_KERNEL(cross_entropy_check_i64, grdi_refusal *letter, grdi_refusal refused, grdi_array stats,
+            grdi_array targets, int64_t classes, int64_t ignore_index)
 {
     const team t((int)blockDim.x);
     const int64_t rows = targets.dim[0].size, *target = (const int64_t *)targets.data;
@@ -23,8 +24,10 @@ GRDI_KERNEL(cross_entropy_check_i64, grdi_array stats, grdi_array targets, int64
     });
     if (t.rank == 0) {
         ((double *)stats.data)[rows] = (double)own.counted;
-        wrong[0] = own.wrong < rows ? own.wrong : -1;
-        wrong[1] = own.wrong < rows ? target[own.wrong] : 0;
+        if (own.wrong < rows) {
+            set_value(&refused, target[own.wrong]);
+            leave_word(letter, refused, own.wrong);
+        }
     }
 }
 

@@ -94,12 +94,25 @@ static void stop(grdi_cuda *cuda)
         if (cuda->stage[i].memory)
             d->cuMemFreeHost(cuda->stage[i].memory);
     }
+    if (cuda->letter)
+        d->cuMemFreeHost(cuda->letter);
     if (cuda->stream)
         d->cuStreamDestroy_v2(cuda->stream);
     if (cuda->context)
         d->cuDevicePrimaryCtxRelease_v2(cuda->handle);
     pthread_mutex_destroy(&cuda->lock);
     free(cuda);
+}
+
+static grd_status start_letter(grdi_cuda *cuda)
+{
+    void *memory = NULL;
+    const grd_status status =
+        GRDI_CUDA_CALL(cuda, cuMemHostAlloc, (&memory, sizeof *cuda->letter, 0));
+    cuda->letter = memory;
+    if (status == GRD_OK)
+        *cuda->letter = (grdi_refusal){ .position = -1 };
+    return status;
 }
 
 static grd_status start(grdi_cuda *cuda)
@@ -111,6 +124,8 @@ static grd_status start(grdi_cuda *cuda)
         status = grdi_cuda_enter(cuda);
     if (status == GRD_OK)
         status = GRDI_CUDA_CALL(cuda, cuStreamCreate, (&cuda->stream, GRDI_CU_NON_BLOCKING));
+    if (status == GRD_OK)
+        status = start_letter(cuda);
     return status == GRD_OK ? start_stages(cuda) : status;
 }
 
@@ -137,6 +152,7 @@ static grdi_cuda *make(const grdi_driver *driver, int n)
                                  .download = grdi_cuda_download,
                                  .attention_library = &grdi_cuda_cudnn,
                                  .allow_tf32 = grdi_cuda_allow_tf32,
+                                 .graphs = &grdi_cuda_graphs,
                                  .state = cuda };
     if (start(cuda) == GRD_OK)
         return cuda;

@@ -20,7 +20,7 @@ typedef struct grdi_cuda_blocks {
 } grdi_cuda_blocks;
 
 /* Memory of the host that the GPU copies from and to while the host goes on. */
-enum { GRDI_CUDA_STAGES = 4, GRDI_CUDA_STAGE_BYTES = 1 << 20 };
+enum { GRDI_CUDA_STAGES = 16, GRDI_CUDA_STAGE_BYTES = 1 << 20 };
 
 typedef struct grdi_cuda_stage {
     void *memory;
@@ -43,6 +43,9 @@ typedef struct grdi_cuda {
     grdi_cuda_blocks blocks;
     grdi_cuda_stage stage[GRDI_CUDA_STAGES];
     unsigned next_stage;
+    bool collects;        /* a graph: what is asked of the stream is noted, not done (graph.c) */
+    unsigned staged;      /* stages that the graph copies from */
+    grdi_refusal *letter; /* where kernels leave word of what they refuse (refusal.cuh); pinned */
     struct grdi_cuda_functions *functions;
     struct grdi_cuda_cudnn *cudnn;       /* NULL: not asked for so far */
     struct grdi_cuda_products *products; /* products.c: made when first asked for */
@@ -71,9 +74,14 @@ void grdi_cuda_free(grd_device *device, void *memory, size_t bytes);
 void grdi_cuda_give_back(grdi_cuda *cuda);
 void grdi_cuda_trim(void);
 
-/* transfer.c */
+/* transfer.c; a download tells what kernels have refused, and is then an error. */
 grd_status grdi_cuda_upload(grd_device *device, void *to, const void *from, size_t bytes);
 grd_status grdi_cuda_download(grd_device *device, void *to, const void *from, size_t bytes);
+
+/* Notes that what was put into stages while a graph was collected is now to be copied. */
+grd_status grdi_cuda_note_staged(grdi_cuda *cuda);
+
+extern const grdi_graphs grdi_cuda_graphs; /* graph.c */
 
 #define KERNEL(name, parameters, arguments) grd_status grdi_cuda_##name parameters;
 #include "tensor/kernels.def"

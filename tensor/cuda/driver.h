@@ -13,7 +13,16 @@ typedef struct grdi_cu_stream grdi_cu_stream;
 typedef struct grdi_cu_event grdi_cu_event;
 typedef struct grdi_cu_module grdi_cu_module;
 typedef struct grdi_cu_function grdi_cu_function;
-typedef uint64_t grdi_cu_memory; /* an address on the GPU */
+typedef struct grdi_cu_graph grdi_cu_graph;           /* calls that were collected, */
+typedef struct grdi_cu_executable grdi_cu_executable; /* and made ready */
+typedef uint64_t grdi_cu_memory;                      /* an address on the GPU */
+
+/* Why a graph that is ready cannot take over another's arguments: the driver's, which is not read.
+ */
+typedef struct grdi_cu_update {
+    int result;
+    void *node, *from;
+} grdi_cu_update;
 
 /* What of the driver's numbers is used. */
 enum {
@@ -24,6 +33,8 @@ enum {
     GRDI_CU_NOT_FOUND = 500,     /* an image has no kernel of that name */
     GRDI_CU_FIRST_LASTING = 700, /* these end the context: illegal addresses, failed launches, */
     GRDI_CU_LAST_LASTING = 719,
+    GRDI_CU_NOT_UPDATED = 910,
+    GRDI_CU_CAPTURE_RELAXED = 2,
     GRDI_CU_FIRST_FAULT = 214, /* and faults of the machine */
     GRDI_CU_LAST_FAULT = 227,
 

@@ -12,10 +12,10 @@ grd_status grdi_cuda_index_select(grd_device *device, const grdi_array *y, const
 }
 
 grd_status grdi_cuda_gather(grd_device *device, const grdi_array *y, const grdi_array *x,
-                            int64_t step, const grdi_array *index)
+                            grdi_dim along, const grdi_array *index)
 {
     return grdi_cuda_map(device, &grdi_cuda_image_index, "gather", y->dtype, grdi_count(y),
-                         (void *[]){ NULL, (void *)y, (void *)x, &step, (void *)index });
+                         (void *[]){ NULL, (void *)y, (void *)x, &along, (void *)index });
 }
 
 /* A kernel's names by what it adds; what it adds to is the launch's dtype. */
@@ -77,15 +77,15 @@ static grdi_array across(const grdi_array *x)
 
 /* Where there are many sequences, or short ones, a thread has one to itself. */
 grd_status grdi_cuda_scatter_add(grd_device *device, const grdi_array *y, const grdi_array *x,
-                                 int64_t step, const grdi_array *index)
+                                 grdi_dim along, const grdi_array *index)
 {
     static by_source each = BY_SOURCE("scatter_each"), shared = BY_SOURCE("scatter_classes");
-    const int along = index->rank - 2;
-    grdi_cuda_scatter s = { across(y), across(x), across(index), .step = step };
-    s.count = index->dim[along].size;
+    const int rows = index->rank - 2;
+    grdi_cuda_scatter s = { across(y), across(x), across(index), .along = along };
+    s.count = index->dim[rows].size;
     s.sequences = grdi_count(&s.index);
-    s.x_stride = x->dim[along].stride;
-    s.index_stride = index->dim[along].stride;
+    s.x_stride = x->dim[rows].stride;
+    s.index_stride = index->dim[rows].stride;
     if (grdi_count(index) == 0)
         return GRD_OK;
     const int64_t many = 1024 * (int64_t)grdi_cuda_of(device)->multiprocessors;

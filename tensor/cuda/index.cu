@@ -1,6 +1,12 @@
 #include "tensor/cuda/index.cuh"
 #include "tensor/cuda/map.cuh"
 
+/* Whether an index is one of `size`: those that are not were refused, and are left out. */
+__device__ inline bool is_within(int64_t index, int64_t size)
+{
+    return (uint64_t)index < (uint64_t)size;
+}
+
 /* ---- Elements at indices: they move as what has their size ---- */
 
 /* y [A, N, B] = x [A, index [N], B] of units. */
@@ -11,8 +17,9 @@ __device__ inline void select(int64_t all, const grdi_array &y, const grdi_array
     const int64_t n = y.dim[1].size, size = x.dim[1].size;
     for (int64_t i = thread_of_grid(); i < all; i += threads_of_grid()) {
         const split row = divided(i, inner), place = divided(row.quotient, n);
-        const int64_t from = place.quotient * size + ((const int64_t *)index.data)[place.rest];
-        ((U *)y.data)[i] = ((const U *)x.data)[from * inner + row.rest];
+        const int64_t at = ((const int64_t *)index.data)[place.rest];
+        const int64_t from = place.quotient * size + at;
+        ((U *)y.data)[i] = is_within(at, size) ? ((const U *)x.data)[from * inner + row.rest] : U{};
     }
 }
 
@@ -26,12 +33,14 @@ __device__ inline void select(int64_t all, const grdi_array &y, const grdi_array
         else                                                                                       \
             select<type>(n, y, x, index, inner);                                                   \
     }                                                                                              \
-    GRDI_KERNEL(gather_##dtype, int64_t n, grdi_array y, grdi_array x, int64_t step,               \
+    GRDI_KERNEL(gather_##dtype, int64_t n, grdi_array y, grdi_array x, grdi_dim along,             \
                 grdi_array index)                                                                  \
     {                                                                                              \
         for (int64_t i = thread_of_grid(); i < n; i += threads_of_grid()) {                        \
-            const int64_t moved = ((const int64_t *)index.data)[offset_of(index, i)] * step;       \
-            ((type *)y.data)[offset_of(y, i)] = ((const type *)x.data)[offset_of(x, i) + moved];   \
+            const int64_t at = ((const int64_t *)index.data)[offset_of(index, i)];                 \
+            const int64_t from = offset_of(x, i) + at * along.stride;                              \
+            ((type *)y.data)[offset_of(y, i)] =                                                    \
+                is_within(at, along.size) ? ((const type *)x.data)[from] : (type)0;                \
         }                                                                                          \
     }
 SELECT(f16, uint16_t)
@@ -111,7 +120,10 @@ __device__ inline void add_rows(const grdi_array &y, const grdi_array &x, const 
     };
     take_class(
         n, classes, blockIdx.x % classes,
-        [&](int64_t i) { return ((const int64_t *)index.data)[i]; },
+        [&](int64_t i) -> int64_t {
+            const int64_t at = ((const int64_t *)index.data)[i];
+            return is_within(at, size) ? at : -1;
+        },
         [&](const found *list, unsigned count) {
             if (is_any)
                 own.add(list, count);
@@ -166,8 +178,8 @@ template <class T, class X> __device__ inline void scatter_each(const grdi_cuda_
                 }
 #pragma unroll
             for (int a = 0; a < AHEAD; a++)
-                if (p + a < s.count) {
-                    T *to = own.y + target[a] * s.step;
+                if (p + a < s.count && is_within(target[a], s.along.size)) {
+                    T *to = own.y + target[a] * s.along.stride;
                     *to = plus(*to, next[a]);
                 }
         }
@@ -181,12 +193,15 @@ __device__ inline void scatter_classes(const grdi_cuda_scatter &s, unsigned clas
     const sequence<T, X> own(s, blockIdx.x / classes);
     take_class(
         s.count, classes, blockIdx.x % classes,
-        [&](int64_t p) { return own.index[p * s.index_stride]; },
+        [&](int64_t p) -> int64_t {
+            const int64_t at = own.index[p * s.index_stride];
+            return is_within(at, s.along.size) ? at : -1;
+        },
         [&](const found *list, unsigned count) {
 #pragma unroll 1
             for (unsigned k = 0; k < count; k++)
                 if (part_of(list[k].target, blockDim.x) == threadIdx.x) {
-                    T *to = own.y + list[k].target * s.step;
+                    T *to = own.y + list[k].target * s.along.stride;
                     *to = plus(*to, own.x[list[k].position * s.x_stride]);
                 }
         });

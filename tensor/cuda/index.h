@@ -11,7 +11,8 @@ enum { GRDI_CUDA_ADDERS = 128, GRDI_CUDA_TILE = 512 };
 typedef struct grdi_cuda_scatter {
     grdi_array y, x, index;
     int64_t count, sequences;
-    int64_t x_stride, index_stride, step;
+    int64_t x_stride, index_stride;
+    grdi_dim along; /* what the indices move in */
 } grdi_cuda_scatter;
 
 #endif

@@ -5,29 +5,43 @@ GRDI_CUDA_IMAGE(optimizer);
 
 /* The sums of each block, and their sum. */
 static grd_status sum(grd_device *device, const grdi_array *y, const grdi_array *x, double *partial,
-                      grdi_cuda_size size)
+                      grdi_cuda_size size, grdi_refusal *refused)
 {
     int64_t n = grdi_count(x), blocks = size.blocks;
+    grdi_refusal none = { 0 }, *letter = refused ? grdi_cuda_of(device)->letter : NULL;
     const grd_status status =
         grdi_cuda_launch(device, &grdi_cuda_image_optimizer, "square_sum", x->dtype, size,
                          (void *[]){ &n, (void *)x, &partial });
     if (status != GRD_OK)
         return status;
-    return grdi_cuda_launch(device, &grdi_cuda_image_optimizer, "square_sum_joined", GRD_F64,
-                            (grdi_cuda_size){ 1, 512, 0 },
-                            (void *[]){ (void *)&y->data, &partial, &blocks });
+    return grdi_cuda_launch(
+        device, &grdi_cuda_image_optimizer, "square_sum_joined", GRD_F64,
+        (grdi_cuda_size){ 1, 512, 0 },
+        (void *[]){ &letter, refused ? refused : &none, (void *)&y->data, &partial, &blocks });
 }
 
-grd_status grdi_cuda_square_sum(grd_device *device, const grdi_array *y, const grdi_array *x)
+grd_status grdi_cuda_square_sum(grd_device *device, const grdi_array *y, const grdi_array *x,
+                                grdi_refusal *refused)
 {
     const grdi_cuda_size size = grdi_cuda_size_for(device, grdi_count(x), 8);
     const size_t bytes = (size_t)(size.blocks + 1) * 2 * sizeof(double);
     double *partial = grdi_cuda_allocate(device, bytes);
     if (!partial)
         return GRD_ERROR_MEMORY;
-    const grd_status status = sum(device, y, x, partial, size);
+    const grd_status status = sum(device, y, x, partial, size, refused);
     grdi_cuda_free(device, partial, bytes);
     return status;
+}
+
+grd_status grdi_cuda_clip_factor(grd_device *device, const grdi_array *y, const grdi_array *sums,
+                                 double most, grdi_refusal *refused)
+{
+    grdi_refusal *letter = grdi_cuda_of(device)->letter;
+    int64_t rows = sums->dim[0].size;
+    return grdi_cuda_launch(
+        device, &grdi_cuda_image_optimizer, "clip_factor", GRD_F64,
+        (grdi_cuda_size){ 1, GRDI_CUDA_THREADS, 0 },
+        (void *[]){ &letter, refused, (void *)&y->data, (void *)&sums->data, &rows, &most });
 }
 
 static grd_status step(grd_device *device, const char *kernel, const grdi_array *x,

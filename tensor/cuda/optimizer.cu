@@ -1,4 +1,5 @@
 #include "tensor/cuda/map.cuh"
+#include "tensor/cuda/refusal.cuh"
 #include "tensor/cuda/scan.cuh"
 
 /* ---- The sum of squares: of each block, then over the blocks in order ---- */
@@ -44,8 +45,9 @@ __device__ inline void sum_squares(int64_t n, const grdi_array &x, double *parti
     }
 KERNELS_OF_FLOATS(SQUARE_SUM, )
 
-/* One block. */
-GRDI_KERNEL(square_sum_joined_f64, double *y, const double *partial, int64_t blocks)
+/* One block. No letter: nothing is refused. */
+GRDI_KERNEL(square_sum_joined_f64, grdi_refusal *letter, grdi_refusal refused, double *y,
+            const double *partial, int64_t blocks)
 {
     GRDI_SHARED(double, of_warps, 32);
     double sum = 0, bad = 0;
@@ -58,6 +60,37 @@ GRDI_KERNEL(square_sum_joined_f64, double *y, const double *partial, int64_t blo
     if (threadIdx.x == 0) {
         y[0] = sum;
         y[1] = bad;
+        if (letter && bad > 0)
+            leave_word(letter, refused, 0);
+    }
+}
+
+/* One block, which reads many rows at a time; one thread adds them, in the order and so with the
+ * bits of the processor. */
+GRDI_KERNEL(clip_factor_f64, grdi_refusal *letter, grdi_refusal refused, double *y,
+            const double *sums, int64_t rows, double most)
+{
+    constexpr int64_t TILE = 256;
+    GRDI_SHARED(double, read, 2 * TILE);
+    double sum = 0, bad = 0;
+    for (int64_t first = 0; first < rows; first += TILE) {
+        const int64_t here = rows - first < TILE ? rows - first : TILE;
+        for (int64_t i = threadIdx.x; i < 2 * here; i += blockDim.x)
+            read[i] = sums[2 * first + i];
+        __syncthreads();
+        for (int64_t i = 0; threadIdx.x == 0 && i < here; i++) {
+            sum += read[2 * i];
+            bad += read[2 * i + 1];
+        }
+        __syncthreads();
+    }
+    if (threadIdx.x == 0) {
+        const double norm = sqrt(sum), factor = most / (norm + 1e-6);
+        if (norm == INFINITY && bad == 0)
+            leave_word(letter, refused, 0);
+        y[0] = norm;
+        y[1] = norm < INFINITY && factor < 1 ? factor : 1;
+        y[2] = bad;
     }
 }
 
@@ -109,12 +142,16 @@ __device__ inline void change(int64_t n, T *const (&at)[COUNT], F f)
 #define STEPS(dtype, T)                                                                            \
     GRDI_KERNEL(sgd_##dtype, int64_t n, T *x, T *dx, grdi_sgd s)                                   \
     {                                                                                              \
+        if (s.bad && *s.bad > 0)                                                                   \
+            return;                                                                                \
         const T lr = (T)s.lr, decay = (T)s.weight_decay;                                           \
         T *const at[] = { x, dx };                                                                 \
         change(n, at, [&](T(&e)[2]) { e[0] -= lr * (e[1] + decay * e[0]); });                      \
     }                                                                                              \
     GRDI_KERNEL(sgd_with_momentum_##dtype, int64_t n, T *x, T *b, T *dx, grdi_sgd s)               \
     {                                                                                              \
+        if (s.bad && *s.bad > 0)                                                                   \
+            return;                                                                                \
         const T lr = (T)s.lr, decay = (T)s.weight_decay, momentum = (T)s.momentum;                 \
         T *const at[] = { x, b, dx };                                                              \
         change(n, at, [&](T(&e)[3]) {                                                              \
@@ -125,6 +162,8 @@ __device__ inline void change(int64_t n, T *const (&at)[COUNT], F f)
     }                                                                                              \
     GRDI_KERNEL(adam_##dtype, int64_t n, T *x, T *m, T *v, T *dx, grdi_adam s)                     \
     {                                                                                              \
+        if (s.bad && *s.bad > 0)                                                                   \
+            return;                                                                                \
         const T beta1 = (T)s.beta1, rest1 = (T)(1 - s.beta1);                                      \
         const T beta2 = (T)s.beta2, rest2 = (T)(1 - s.beta2);                                      \
         const T shrink = (T)s.shrink, step = (T)s.step, root = (T)s.root, eps = (T)s.eps;          \

@@ -16,6 +16,13 @@ grd_status grdi_cuda_affine(grd_device *device, const grdi_array *y, const grdi_
     return run(device, "affine", y, (void *[]){ NULL, (void *)y, (void *)x, &scale, &offset });
 }
 
+grd_status grdi_cuda_scale_by(grd_device *device, const grdi_array *y, const grdi_array *x,
+                              const grdi_array *factor)
+{
+    return run(device, "scale_by", y,
+               (void *[]){ NULL, (void *)y, (void *)x, (void *)&factor->data });
+}
+
 grd_status grdi_cuda_div_scalar(grd_device *device, const grdi_array *y, const grdi_array *x,
                                 double b)
 {

@@ -37,6 +37,16 @@ KERNELS_OF_FLOATS(SCALAR_OF, pow_scalar, power(x, b))
 KERNELS_OF_FLOATS(TWO_SCALARS_OF, affine, a *x + b)
 TWO_SCALARS_OF(i64, int64_t, affine, (T)((uint64_t)a *(uint64_t)x + (uint64_t)b))
 
+#define SCALE_BY_OF(dtype, type, ...)                                                              \
+    GRDI_KERNEL(scale_by_##dtype, int64_t n, grdi_array y, grdi_array from, const double *factor)  \
+    {                                                                                              \
+        typedef number_of<type> T;                                                                 \
+        const T a = converted<T>(*factor);                                                         \
+        map<type, type>(                                                                           \
+            n, [a](T x) -> T { return a * x; }, y, from);                                          \
+    }
+KERNELS_OF_FLOATS(SCALE_BY_OF, )
+
 template <class T> __device__ inline T clamped(T x, T low, T high)
 {
     const T raised = x < low ? low : x;

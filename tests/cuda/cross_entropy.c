@@ -4,6 +4,8 @@
 #include <criterion/criterion.h>
 #include <gradus/error.h>
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 TestSuite(cuda_cross_entropy, .fini = end_sides);
 
@@ -34,10 +36,9 @@ static void compare(grd_dtype dtype, int64_t rows, int64_t classes, bool all,
                     const grdi_weighing *how)
 {
     const losses m = make(dtype, rows, classes, all);
-    int64_t wrong[2] = { 5, 5 };
-    RUN_SIDES(cross_entropy, on(m.y), on(m.stats), on(m.logits), on(m.targets), how, wrong);
-    cr_assert_eq(wrong[0], -1);
-    cr_assert_eq(wrong[1], 0);
+    grdi_refusal refused = { .position = -1 };
+    RUN_SIDES(cross_entropy, on(m.y), on(m.stats), on(m.logits), on(m.targets), how, &refused);
+    cr_assert_eq(refused.position, -1);
     expect_sides_same(m.y, allowed_in(dtype), "cross_entropy");
     if (classes)
         expect_sides_same(m.stats, dtype == GRD_F64 ? 1e-13 : 3e-6, "stats");
@@ -62,19 +63,35 @@ Test(cuda_cross_entropy, losses)
             }
 }
 
+/* Here at once; there when the host next waits. */
 Test(cuda_cross_entropy, the_first_wrong_target_is_found)
 {
     static const double bad[] = { -1, 6, 1e15 };
     const grdi_weighing how = { -100, 0, true };
     for (int k = 0; k < 3; k++) {
         const losses m = make(GRD_F32, 700, 6, true);
-        int64_t wrong[2];
+        grdi_refusal refused[SIDES] = { { .position = -1 },
+                                        { .op = "ce",
+                                          .status = GRD_ERROR_ARGUMENT,
+                                          .shape = { 1, { 700 } },
+                                          .text = GRDI_AT " is " GRDI_VALUE,
+                                          .position = -1 } };
+        char expected[64];
+        float y;
         set_sided(m.targets, 300 + 256, 7); /* of the same thread */
         set_sided(m.targets, 300, bad[k]);
         set_sided(m.targets, 301, 9);
-        RUN_SIDES(cross_entropy, on(m.y), on(m.stats), on(m.logits), on(m.targets), &how, wrong);
-        cr_assert_eq(wrong[0], 300);
-        cr_assert_eq(wrong[1], (int64_t)bad[k]);
+        RUN_SIDES(cross_entropy, on(m.y), on(m.stats), on(m.logits), on(m.targets), &how,
+                  &refused[which]);
+        cr_assert_eq(refused[CPU].position, 300);
+        cr_assert_eq(refused[CPU].integer, (int64_t)bad[k]);
+        cr_assert_eq(refused[GPU].position, -1);
+        grd_device *gpu = side(GPU);
+        cr_assert_eq(gpu->download(gpu, &y, m.y->on[GPU].data, sizeof y), GRD_ERROR_ARGUMENT);
+        snprintf(expected, sizeof expected, "[300] is %lld (found late", (long long)bad[k]);
+        cr_assert(strstr(grd_last_error().message, expected), "%s", grd_last_error().message);
+        cr_assert_eq(grd_error_take(), GRD_ERROR_ARGUMENT);
+        cr_assert_eq(gpu->download(gpu, &y, m.y->on[GPU].data, sizeof y), GRD_OK);
         end_sides();
     }
 }
@@ -83,9 +100,9 @@ Test(cuda_cross_entropy, nothing_counts)
 {
     const grdi_weighing how = { 0, 0, true };
     const losses m = make(GRD_F32, 3, 1, true);
-    int64_t wrong[2];
+    grdi_refusal refused = { .position = -1 };
     set_sided(m.targets, 2, 0);
-    RUN_SIDES(cross_entropy, on(m.y), on(m.stats), on(m.logits), on(m.targets), &how, wrong);
+    RUN_SIDES(cross_entropy, on(m.y), on(m.stats), on(m.logits), on(m.targets), &how, &refused);
     expect_sides_same(m.y, 0, "cross_entropy");
 }
 
@@ -94,7 +111,7 @@ Test(cuda_cross_entropy, what_is_not_finite)
 {
     const grdi_weighing how = { -100, 0, false };
     const losses m = make(GRD_F32, 6, 40, false);
-    int64_t wrong[2];
+    grdi_refusal refused = { .position = -1 };
     for (int64_t i = 0; i < 6; i++)
         set_sided(m.targets, i, 7);
     set_sided(m.logits, 3, -INFINITY);
@@ -102,7 +119,7 @@ Test(cuda_cross_entropy, what_is_not_finite)
     set_sided(m.logits, 80 + 9, INFINITY);
     set_sided(m.logits, 120 + 39, NAN);
     set_sided(m.logits, 160 + 7, 1e30);
-    RUN_SIDES(cross_entropy, on(m.y), on(m.stats), on(m.logits), on(m.targets), &how, wrong);
+    RUN_SIDES(cross_entropy, on(m.y), on(m.stats), on(m.logits), on(m.targets), &how, &refused);
     expect_sides_same(m.y, 3e-6, "cross_entropy");
     RUN_SIDES(cross_entropy_backward, on(m.dx), on(m.dy), on(m.stats), on(m.logits), on(m.targets),
               &how);

@@ -7,8 +7,10 @@
 #include "tensor/cuda/driver.h"
 #include "tests/cuda/emulation.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <string>
@@ -28,14 +30,34 @@ std::map<grdi_cu_memory, size_t> blocks; /* that are held */
 size_t held;
 std::multimap<size_t, grdi_cu_memory> freed;
 
-std::vector<emulation::call> queue; /* what was asked of a stream and not waited for */
-int lasting;                        /* the result of all further calls */
+/* What was asked of the stream: a kernel by its name, or something else. */
+struct work {
+    std::string what;
+    emulation::call run;
+};
+std::deque<work> queue; /* not waited for so far */
+long asked, ran;        /* of all that ever stood there */
+long waits;             /* of the host, for something that had not run */
+int lasting;            /* the result of all further calls */
+
+/* The graph that is collected. */
+struct collection {
+    bool open, spoilt; /* by a call that a stream does not take meanwhile */
+    bool relaxed;      /* calls that could wait, but not for it, are allowed */
+    std::vector<work> calls;
+} collected;
+
+struct event {
+    long after; /* so much of the stream's work */
+    bool in_graph;
+};
 
 std::map<grdi_cu_function *, int> allowed_shared; /* bytes, where more than usual */
 
 long calls, fail_at;
 int fail_with;
-long objects; /* contexts, streams, events and pinned memory that were not given back */
+long objects; /* contexts, streams, events, graphs and pinned memory that were not given back */
+long instantiations; /* of graphs */
 
 std::recursive_mutex lock;
 
@@ -129,14 +151,32 @@ int complain(int result, const std::string &what)
     return result;
 }
 
-int run_queue()
+int run_until(long count)
 {
-    std::vector<emulation::call> work;
-    work.swap(queue);
-    for (const auto &call : work)
+    waits += ran < count;
+    while (ran < count) {
+        const work next = queue.front();
+        queue.pop_front();
+        ran++;
         if (!lasting)
-            call();
+            next.run();
+    }
     return lasting;
+}
+
+void push(const std::string &what, const emulation::call &run)
+{
+    if (collected.open)
+        return collected.calls.push_back({ what, run });
+    queue.push_back({ what, run });
+    asked++;
+}
+
+/* What a call gives that is refused while a graph is collected, which it spoils. */
+int spoil()
+{
+    collected.spoilt = true;
+    return 900; /* CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED */
 }
 
 void run_kernel(const emulation::kernel *kernel, emulation::three grid, emulation::three block,
@@ -165,7 +205,7 @@ void copy(grdi_cu_memory to, grdi_cu_memory from, size_t bytes, grdi_cu_memory o
 /* Of the stream of another library: it may do with the GPU's memory what a kernel may. */
 void emulation::enqueue(const char *name, const call &work)
 {
-    queue.push_back([=] {
+    push(name, [=] {
         unlocked memory;
         work();
         if (!all_untouched())
@@ -220,6 +260,16 @@ size_t emulated_held(void)
 long emulated_objects(void)
 {
     return objects;
+}
+
+long emulated_waits(void)
+{
+    return waits;
+}
+
+long emulated_instantiations(void)
+{
+    return instantiations;
 }
 
 void emulated_limit(size_t bytes)
@@ -315,6 +365,8 @@ int cuMemAlloc_v2(grdi_cu_memory *memory, size_t bytes)
     BEGIN;
     const size_t room = room_for(bytes);
     grdi_cu_memory at;
+    if (collected.open && !collected.relaxed)
+        return spoil();
     if (held + bytes > limit || (!reuse(room, &at) && !take(room, &at)))
         return GRDI_CU_OUT_OF_MEMORY;
     unlocked now;
@@ -329,9 +381,11 @@ int cuMemFree_v2(grdi_cu_memory memory)
 {
     BEGIN;
     const auto found = blocks.find(memory);
+    if (collected.open)
+        return spoil();
     if (found == blocks.end())
         return complain(700, "memory is given back that is not held");
-    const int result = run_queue();
+    const int result = run_until(asked);
     freed.insert({ room_for(found->second), memory - BESIDE });
     held -= found->second;
     blocks.erase(found);
@@ -364,14 +418,14 @@ int cuMemFreeHost(void *memory)
 int cuMemcpyHtoDAsync_v2(grdi_cu_memory to, const void *from, size_t bytes, grdi_cu_stream *)
 {
     BEGIN;
-    queue.push_back([=] { copy(to, (uintptr_t)from, bytes, to); });
+    push("upload", [=] { copy(to, (uintptr_t)from, bytes, to); });
     return 0;
 }
 
 int cuMemcpyDtoHAsync_v2(void *to, grdi_cu_memory from, size_t bytes, grdi_cu_stream *)
 {
     BEGIN;
-    queue.push_back([=] { copy((uintptr_t)to, from, bytes, from); });
+    push("download", [=] { copy((uintptr_t)to, from, bytes, from); });
     return 0;
 }
 
@@ -392,38 +446,114 @@ int cuStreamDestroy_v2(grdi_cu_stream *)
 int cuStreamSynchronize(grdi_cu_stream *)
 {
     BEGIN;
-    return run_queue();
+    return collected.open ? spoil() : run_until(asked);
 }
 
-int cuEventCreate(grdi_cu_event **event, unsigned)
+int cuEventCreate(grdi_cu_event **made, unsigned)
 {
     BEGIN;
-    *event = (grdi_cu_event *)(uintptr_t)1;
+    *made = (grdi_cu_event *)new event{};
     objects++;
     return 0;
 }
 
-int cuEventDestroy_v2(grdi_cu_event *)
+int cuEventDestroy_v2(grdi_cu_event *which)
 {
+    delete (event *)which;
     objects--;
     return 0;
 }
 
-int cuEventRecord(grdi_cu_event *, grdi_cu_stream *)
+int cuEventRecord(grdi_cu_event *which, grdi_cu_stream *)
 {
     BEGIN;
+    *(event *)which = { asked, collected.open };
     return 0;
 }
 
-int cuEventSynchronize(grdi_cu_event *)
+int cuEventSynchronize(grdi_cu_event *which)
 {
     BEGIN;
-    return run_queue();
+    const event *e = (const event *)which;
+    if (e->in_graph || (collected.open && !collected.relaxed))
+        return spoil();
+    return run_until(e->after);
+}
+
+/* ---- Graphs ---- */
+
+int cuStreamBeginCapture_v2(grdi_cu_stream *, int mode)
+{
+    BEGIN;
+    if (collected.open)
+        return 1;
+    collected = { true, false, mode == GRDI_CU_CAPTURE_RELAXED, {} };
+    return 0;
+}
+
+/* Ends it whether it fails or not, as the driver does. */
+int cuStreamEndCapture(grdi_cu_stream *, grdi_cu_graph **graph)
+{
+    const std::lock_guard<std::recursive_mutex> locked(lock);
+    const int failed = begin();
+    const bool open = collected.open;
+    collected.open = false;
+    *graph = nullptr;
+    if (failed || !open || collected.spoilt)
+        return failed ? failed : 901; /* CUDA_ERROR_STREAM_CAPTURE_INVALIDATED */
+    *graph = (grdi_cu_graph *)new std::vector<work>(collected.calls);
+    objects++;
+    return 0;
+}
+
+int cuGraphInstantiateWithFlags(grdi_cu_executable **made, grdi_cu_graph *graph, unsigned long long)
+{
+    BEGIN;
+    *made = (grdi_cu_executable *)new std::vector<work>(*(std::vector<work> *)graph);
+    objects++;
+    instantiations++;
+    return 0;
+}
+
+int cuGraphExecUpdate_v2(grdi_cu_executable *ready, grdi_cu_graph *graph, grdi_cu_update *)
+{
+    BEGIN;
+    auto &to = *(std::vector<work> *)ready;
+    const auto &from = *(const std::vector<work> *)graph;
+    const auto alike = [](const work &a, const work &b) { return a.what == b.what; };
+    if (!std::equal(to.begin(), to.end(), from.begin(), from.end(), alike))
+        return GRDI_CU_NOT_UPDATED;
+    to = from;
+    return 0;
+}
+
+int cuGraphLaunch(grdi_cu_executable *ready, grdi_cu_stream *)
+{
+    BEGIN;
+    for (const work &w : *(const std::vector<work> *)ready)
+        push(w.what, w.run);
+    return 0;
+}
+
+int cuGraphExecDestroy(grdi_cu_executable *ready)
+{
+    delete (std::vector<work> *)ready;
+    objects--;
+    return 0;
+}
+
+int cuGraphDestroy(grdi_cu_graph *graph)
+{
+    delete (std::vector<work> *)graph;
+    objects--;
+    return 0;
 }
 
 int cuModuleLoadData(grdi_cu_module **module, const void *)
 {
     BEGIN;
+    if (collected.open && !collected.relaxed)
+        return spoil();
     *module = (grdi_cu_module *)(uintptr_t)1;
     return 0;
 }
@@ -459,7 +589,7 @@ int cuLaunchKernel(grdi_cu_function *function, unsigned grid_x, unsigned grid_y,
     if (grid_x == 0 || grid_y == 0 || grid_z == 0 ||
         shared > (allowed == allowed_shared.end() ? 48u << 10 : (unsigned)allowed->second))
         return 1; /* CUDA_ERROR_INVALID_VALUE, as the driver */
-    queue.push_back([=] { run_kernel(kernel, grid, block, shared, call); });
+    push(kernel->name, [=] { run_kernel(kernel, grid, block, shared, call); });
     return 0;
 }
 

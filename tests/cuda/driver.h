@@ -13,6 +13,8 @@ long emulated_calls(void);                  /* that were made so far */
 void emulated_fail(long after, int result); /* the call that comes so much later; 0: none */
 size_t emulated_held(void);                 /* bytes of device memory */
 long emulated_objects(void);                /* other things that are held */
+long emulated_waits(void);                  /* of the host, for work that was not done by itself */
+long emulated_instantiations(void);         /* of graphs */
 void emulated_limit(size_t bytes);          /* of device memory */
 void emulated_schedule(int order, uint64_t seed);
 

@@ -30,6 +30,8 @@ emulated need_emulated(void)
     find(&e.fail, library, "emulated_fail");
     find(&e.held, library, "emulated_held");
     find(&e.objects, library, "emulated_objects");
+    find(&e.waits, library, "emulated_waits");
+    find(&e.instantiations, library, "emulated_instantiations");
     find(&e.limit, library, "emulated_limit");
     find(&e.schedule, library, "emulated_schedule");
     return e;

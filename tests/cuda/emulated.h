@@ -10,6 +10,8 @@ typedef struct emulated {
     void (*fail)(long after, int result);
     size_t (*held)(void);
     long (*objects)(void);
+    long (*waits)(void);
+    long (*instantiations)(void);
     void (*limit)(size_t bytes);
     void (*schedule)(int order, uint64_t seed);
 } emulated;

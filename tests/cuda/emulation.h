@@ -174,6 +174,10 @@ inline unsigned __ballot_sync(unsigned mask, bool value)
     return seen;
 }
 
+inline void __threadfence_system()
+{
+}
+
 template <class T> T atomicAdd(T *to, T value)
 {
     const T before = *to;

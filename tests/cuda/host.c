@@ -111,7 +111,8 @@ static grd_status work(double *result)
 static void fail_at_every_call(int result, grd_status expected)
 {
     const emulated e = need_emulated();
-    const long whole = 2 + 2 * GRDI_CUDA_STAGES; /* context, stream, stages with their events */
+    /* context, stream, letter, stages with their events */
+    const long whole = 3 + 2 * GRDI_CUDA_STAGES;
     long failures = 0;
     bool failed = true; /* the n-th call: there was one */
     for (long n = 1; failed; n++) {

@@ -78,7 +78,7 @@ static grd_tensor *squares(const grd_tensor *const x[], const void *user)
     grd_device *device = ((const struct grd_tensor *)x[0])->storage->device;
     grd_tensor *sums = grdi_full("test", &(grd_shape){ 2, { 3, 2 } }, 7, GRD_F64, device);
     (void)user;
-    cr_assert(grdi_square_sum(sums, 1, x[0]), "%s", grd_error_message());
+    cr_assert(grdi_square_sum(sums, 1, x[0], NULL), "%s", grd_error_message());
     return sums;
 }
 

@@ -96,6 +96,12 @@ attention_speed() {
     } 2>&1 | tee "$out/attention-speed.txt"
 }
 
+# The same bits by graphs as without.
+graphs_alike() {
+    train cuda "$@" && cp "$out/cuda.losses" "$out/first.losses" && train cuda --cuda-graph "$@" &&
+        cmp "$out/first.losses" "$out/cuda.losses"
+}
+
 run() {
     cd "$(dirname "$0")" || exit 1
     out=${1:-results}
@@ -109,6 +115,7 @@ run() {
     check training trains_alike
     check training-bf16 train cuda --precision bf16
     check repeats repeats --dropout 0.1
+    check cuda-graph graphs_alike --dropout 0.1 --log-every 20
     if command -v compute-sanitizer >/dev/null; then
         check memcheck compute-sanitizer --target-processes all --error-exitcode 9 \
             ./gradus train --task copy --steps 2 --device cuda --report false

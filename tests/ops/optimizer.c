@@ -143,7 +143,7 @@ static grd_tensor *run_square_sum(const grd_tensor *const x[])
 {
     const grd_shape shape = { 2, { 3, 2 } };
     grd_tensor *sums = grdi_full("test", &shape, 7, GRD_F64, grd_tensor_device(x[0]));
-    return grdi_square_sum(sums, 1, x[0]) ? sums : NULL;
+    return grdi_square_sum(sums, 1, x[0], NULL) ? sums : NULL;
 }
 
 static void square_sum_reference(const plain x[], plain *y)
@@ -156,6 +156,42 @@ static void square_sum_reference(const plain x[], plain *y)
     y->value[2] = y->value[3] = 0;
     for (long i = 0; i < count_of(&x[0]); i++)
         y->value[2] += x[0].value[i] * x[0].value[i];
+}
+
+/* x [N, 2] as squares and their counts. */
+static grd_tensor *run_clip_factor(const grd_tensor *const x[])
+{
+    const grd_tensor *sums = grd_cast(x[0], GRD_F64);
+    return sums ? grdi_clip_factor("test", sums, 1.25) : NULL;
+}
+
+static void clip_factor_reference(const plain x[], plain *y)
+{
+    double sum = 0, bad = 0;
+    for (long i = 0; i < count_of(&x[0]); i += 2) {
+        sum += x[0].value[i];
+        bad += x[0].value[i + 1];
+    }
+    y->rank = 1;
+    y->size[0] = 3;
+    y->value[0] = sqrt(sum);
+    y->value[1] = fmin(1, 1.25 / (sqrt(sum) + 1e-6));
+    y->value[2] = bad;
+}
+
+static grd_tensor *run_scale_by(const grd_tensor *const x[])
+{
+    grd_tensor *y = grd_clone(x[0]);
+    const grd_tensor *factor =
+        grdi_full("test", &(grd_shape){ 0 }, 0.75, GRD_F64, grd_tensor_device(x[0]));
+    return y && factor && grdi_scale_by(y, factor) ? y : NULL;
+}
+
+static void scale_by_reference(const plain x[], plain *y)
+{
+    same_shape(x, y);
+    for (long i = 0; i < count_of(y); i++)
+        y->value[i] = 0.75 * x[0].value[i];
 }
 
 /* clang-format off */
@@ -174,6 +210,9 @@ static const op_case cases[] = {
     STEP("adam, its second moment", "adam", run_second,   second_reference,   4, S2(2, 8)),
     STEP("adam on nothing",         "adam", run_adam,     adam_reference,     4, S1(0)),
     { "square_sum", "square_sum", run_square_sum, square_sum_reference, 1, { S2(7, 11) }, { REAL }, .no_derivative = true, .f32_error = 1e-5 },
+    { "clip_factor", "clip_factor", run_clip_factor, clip_factor_reference, 1, { S2(130, 2) }, { POSITIVE }, .no_derivative = true },
+    { "clip_factor of less", "clip_factor", run_clip_factor, clip_factor_reference, 1, { S2(1, 2) }, { POSITIVE }, .no_derivative = true },
+    { "scale_by", "scale_by", run_scale_by, scale_by_reference, 1, { S3(3, 5, 7) }, { REAL }, .no_derivative = true },
     { "square_sum of nothing", "square_sum", run_square_sum, square_sum_reference, 1, { S1(0) }, { REAL }, .no_derivative = true },
 };
 /* clang-format on */

@@ -43,6 +43,8 @@ BAD = [
     (["train", *TINY, "--num-heads", "3"], FAILED, "embed_dim"),
     (["train", *TINY, "--context", "3"], FAILED, "--context is 3"),
     (["train", *TINY, "--device", "cuda"], FAILED, "cuda"),
+    (["train", *TINY, "--cuda-graph", "--device", "cuda", "--precision", "fp16"], USAGE, "--cuda-graph: not with"),
+    (["train", *TINY, "--cuda-graph"], USAGE, "--cuda-graph needs --device cuda: only GPUs have graphs"),
     (["train", "--text", "/nonexistent.txt"], FAILED, "/nonexistent.txt"),
     (["train", *TINY, "--steps", "1", "--out", "/dev/null/x"], FAILED, "/dev/null"),
     (["train", "--replay", "/nonexistent.h5", "--output", "y"], FAILED, "/nonexistent.h5"),

@@ -16,7 +16,7 @@ static void square_sum(const grd_tensor *x, double found[2])
 {
     const grd_shape shape = { 2, { 1, 2 } };
     grd_tensor *sums = grdi_full("test", &shape, 7, GRD_F64, grd_cpu());
-    cr_assert(grdi_square_sum(sums, 0, x), "%s", grd_error_message());
+    cr_assert(grdi_square_sum(sums, 0, x, NULL), "%s", grd_error_message());
     cr_assert_eq(grd_read_f64(sums, found, 2), GRD_OK);
 }
 
