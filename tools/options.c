@@ -93,8 +93,8 @@ static const option run_rows[] = {
     { "overfit-batch", SWITCH, AT(overfit_batch), "false", "true|false", NULL, TRAIN, REFUSED,
       "train on the first batch again and again: the loss must fall to 0" },
     { "dtype", TEXT, AT(dtype), "float32", "float32|float64", NULL, TRAINED | SHOWN, REFUSED, "numbers to compute with" },
-    { "precision", TEXT, AT(precision), "fp32", "fp32|bf16", NULL, TRAINED | SHOWN, REFUSED,
-      "of the model's numbers: as --dtype, or bf16 with weights kept in f32 beside" },
+    { "precision", TEXT, AT(precision), "fp32", "fp32|bf16|fp16", NULL, TRAINED | SHOWN, REFUSED,
+      "of the model's numbers: as --dtype, or 16 bits with f32 weights beside" },
     { "device", TEXT, AT(device), "cpu", "cpu|cuda", NULL, TRAINED | SAMPLE | COMPUTES | VIEW_ATTENTION, FREE, "where to compute" },
     { "seed", INTEGER, AT(seed), "1", "N", "[0,9007199254740992]", TRAINED | SAMPLE | GRADCHECK | TASKS | SHOWN | VIEW_ATTENTION, NOTED,
       "of weights, data, dropout and sampling" },
@@ -190,8 +190,8 @@ static const option check_rows[] = {
 
 /* What a case of attention states, what the command line does, and both. */
 static const option attention_rows[] = {
-    { "dtype", TEXT, AT(compute_dtype), NULL, "float32|float64", NULL, COMPUTES, LOCAL,
-      "numbers to compute with (unset: the type of inputs/query)" },
+    { "dtype", TEXT, AT(compute_dtype), NULL, "float32|float64|float16|bfloat16", NULL, COMPUTES, LOCAL,
+      "numbers to compute with (unset: float64 where inputs/query is, else float32)" },
     { "kernel", TEXT, AT(kernel), "auto", "auto|composed|fused", NULL, ATTENTION_RUN, LOCAL,
       "composed keeps the weights in memory; fused fails where it would have to" },
     { "queries", INTEGER, AT(queries), NULL, "L", "[0,4096]", ATTENTION_MASK, LOCAL, "rows of the mask" },

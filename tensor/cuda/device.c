@@ -1,4 +1,5 @@
 #include "tensor/cuda/device.h"
+#include "tensor/cuda/cudnn_flash.h"
 #include "tensor/object.h"
 
 #include <stdio.h>
@@ -133,6 +134,7 @@ static grdi_cuda *make(const grdi_driver *driver, int n)
                                  .free = grdi_cuda_free,
                                  .upload = grdi_cuda_upload,
                                  .download = grdi_cuda_download,
+                                 .attention_library = &grdi_cuda_cudnn,
                                  .state = cuda };
     if (start(cuda) == GRD_OK)
         return cuda;
