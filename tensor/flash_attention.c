@@ -20,6 +20,15 @@ static grd_tensor *heads_last(const char *op, const grd_tensor *like, int64_t ro
     return x;
 }
 
+/* A gradient lies as its input does, which saves a leaf's the copy. */
+static grd_tensor *gradient_of(const char *op, const grd_tensor *x)
+{
+    const grd_shape shape = grd_tensor_shape(x);
+    return grdi_is_contiguous(&x->array)
+               ? grdi_tensor_create(op, &shape, x->array.dtype, grdi_device(x))
+               : heads_last(op, x, shape.size[3]);
+}
+
 /* The optional parts of a call, stretched to the pairs of queries and keys. */
 typedef struct parts {
     grdi_array keep, additive;
@@ -91,7 +100,7 @@ bool grdi_flash_attention_backward(const grdi_flash_call *call, const grd_tensor
     for (int i = 0; i < 3; i++) {
         *inputs[i] = grdi_with_rows(*inputs[i]);
         if (!dx[i] && *inputs[i])
-            dx[i] = heads_last(op, *inputs[i], (*inputs[i])->array.dim[3].size);
+            dx[i] = gradient_of(op, *inputs[i]);
         if (!*inputs[i] || !dx[i])
             return false;
     }

@@ -136,11 +136,9 @@ static bool rows_finite(const call *c, const void *x, int64_t row, int64_t first
                         int64_t size)
 {
     const grdi_loops *loops = c->loops;
-    for (int64_t i = first; i < last; i++)
-        if (in_f64(c) ? !loops->all_finite_f64(size, (const double *)x + i * row)
-                      : !loops->all_finite_f32(size, (const float *)x + i * row))
-            return false;
-    return true;
+    return in_f64(c)
+               ? loops->rows_finite_f64(last - first, size, (const double *)x + first * row, row)
+               : loops->rows_finite_f32(last - first, size, (const float *)x + first * row, row);
 }
 
 /* ---- Forward ---- */
@@ -245,11 +243,12 @@ static grd_status forward(void *context, int64_t first, int64_t last)
     return status;
 }
 
-/* Nanoseconds for all pairs of n queries with the keys of one head, `products` matrix products. */
+/* Nanoseconds for all pairs of n queries with the keys of one head, `products` matrix products:
+ * what a head and a query cost beside these is most of it where there are few. */
 static double cost(const call *c, int64_t n, int products)
 {
-    return 1 + (double)products * (double)n * (double)c->key->dim[2].size *
-                   (double)(c->query->dim[3].size + c->value->dim[3].size) / 150;
+    const double sizes = (double)(c->query->dim[3].size + c->value->dim[3].size);
+    return products * (100 + (double)n * (5 + (double)c->key->dim[2].size * sizes / 150));
 }
 
 grd_status grdi_cpu_flash_attention(grd_device *device, const grdi_flash *how,
@@ -275,10 +274,15 @@ grd_status grdi_cpu_flash_attention(grd_device *device, const grdi_flash *how,
 
 static void clear(const grdi_array *x, int64_t b, int64_t h)
 {
-    const size_t size = grdi_dtype_size(x->dtype);
-    const int64_t first = at2(x, b, h);
-    for (int64_t i = 0; i < x->dim[2].size && x->dim[3].size; i++)
-        memset(grdi_element(x, first + i * x->dim[2].stride), 0, (size_t)x->dim[3].size * size);
+    const int64_t each = (int64_t)grdi_dtype_size(x->dtype), row = x->dim[2].stride * each;
+    int64_t rows = x->dim[2].size, bytes = x->dim[3].size * each;
+    char *first = row_at(x, b, h);
+    if (row == bytes) {
+        bytes *= rows;
+        rows = 1;
+    }
+    for (int64_t i = 0; i < rows && bytes > 0; i++)
+        memset(first + i * row, 0, (size_t)bytes);
 }
 
 static grdi_head_gradient gradient_of(const call *c, int64_t b, int64_t h)
@@ -307,9 +311,18 @@ static grdi_head_gradient gradient_of(const call *c, int64_t b, int64_t h)
     return gradient;
 }
 
+/* Adds to what the fast loops left. */
 static grd_status backward_plainly(const call *c, grdi_place place)
 {
     return grdi_flash_backward_plain(c->how, c->gradient, c->query, c->key, c->value, place);
+}
+
+/* Where there is no memory for the fast loops, which write dquery. */
+static grd_status backward_all_plainly(const call *c, grdi_place place)
+{
+    if (!c->gradient->dadditive)
+        clear(c->gradient->dquery, place.sample, place.head);
+    return backward_plainly(c, place);
 }
 
 static bool backward_fast(const call *c, const grdi_head *in, const grdi_head_gradient *g,
@@ -332,7 +345,7 @@ static grd_status backward_cleaned(const call *c, const grdi_head *in, const grd
         return GRD_ERROR_MEMORY;
     const grd_status status = backward_fast(c, &cleaned.head, &cleaned.gradient, at)
                                   ? each_run(c, cleaned.suspect, at, backward_plainly)
-                                  : backward_plainly(c, at);
+                                  : backward_all_plainly(c, at);
     grdi_cleaned_free(&cleaned);
     return status;
 }
@@ -357,7 +370,7 @@ static grd_status backward_at(const call *c, grdi_place at)
     const grdi_head_gradient g = gradient_of(c, at.sample, at.head);
     if (!finite_inputs(c, &in, &g, at))
         return backward_cleaned(c, &in, &g, at);
-    return backward_fast(c, &in, &g, at) ? GRD_OK : backward_plainly(c, at);
+    return backward_fast(c, &in, &g, at) ? GRD_OK : backward_all_plainly(c, at);
 }
 
 /* Of a head of queries in f16 or bf16, whose keys are widened unless `keys` says to. */
@@ -394,7 +407,6 @@ static grd_status backward_group(const call *c, int64_t b, int64_t of_key)
     clear(c->gradient->dvalue, b, of_key);
     for (int64_t h = of_key * group; h < (of_key + 1) * group && status == GRD_OK; h++) {
         const grdi_place at = { b, h, 0, c->query->dim[2].size };
-        clear(c->gradient->dquery, b, h);
         status = is_half(c->query) ? backward_half(c, at, false) : backward_at(c, at);
     }
     return status;

@@ -33,7 +33,8 @@ static void clean_rows(const room *r, char *x, int64_t rows, int64_t size, bool 
     const int64_t bytes = size * element_size(r->f64);
     for (int64_t i = 0; i < rows; i++) {
         void *row = x + i * bytes;
-        if (r->f64 ? r->loops->all_finite_f64(size, row) : r->loops->all_finite_f32(size, row))
+        if (r->f64 ? r->loops->rows_finite_f64(1, size, row, size)
+                   : r->loops->rows_finite_f32(1, size, row, size))
             continue;
         memset(row, 0, (size_t)bytes);
         bad[i] = true;

@@ -267,3 +267,35 @@ Test(flash_attention, a_score_that_is_no_number_shows)
     cr_assert(isnan(grd_item_at(logsumexp, GRD_DIMS(0, 0, 0))));
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
 }
+
+/* Rows of `size`, `row` apart, with NaN between them, and `planted` at one of their elements. */
+static bool finds_finite(const grdi_loops *loops, int64_t size, int64_t row, int64_t at,
+                         double planted)
+{
+    enum { ROWS = 3, ROOM = 64 };
+    float x[ROWS * ROOM];
+    double wide[ROWS * ROOM];
+    for (int64_t i = 0; i < ROWS * row; i++)
+        wide[i] = i % row < size ? -1e38 : NAN;
+    wide[at] = planted;
+    for (int64_t i = 0; i < ROWS * row; i++)
+        x[i] = (float)wide[i];
+    const bool finite = loops->rows_finite_f32(ROWS, size, x, row);
+    cr_assert_eq(loops->rows_finite_f64(ROWS, size, wide, row), finite);
+    return finite;
+}
+
+Test(flash_attention, rows_are_searched_to_their_ends_and_no_further)
+{
+    static const char *const sets[] = { "baseline", "avx2", "avx512" };
+    for (int set = 0; set < 3; set++)
+        for (int64_t size = 1; size < 40; size++)
+            for (int64_t row = size; row < size + 10; row += 9)
+                for (int64_t at = 0; at < size; at++) {
+                    const grdi_loops *loops = grdi_choose_loops(sets[set]);
+                    cr_assert(finds_finite(loops, size, row, row + at, 0));
+                    cr_assert_not(finds_finite(loops, size, row, row + at, -INFINITY));
+                    cr_assert_not(finds_finite(loops, size, row, at, NAN));
+                    cr_assert_not(finds_finite(loops, size, row, 2 * row + at, NAN));
+                }
+}

@@ -74,9 +74,10 @@ static void weigh(const block *b, const query_side *side, real scale, pairs *p)
     }
 }
 
-/* Adds a block's part to the gradients, whose rows are those of keys or of queries. */
+/* Adds a block's part to the gradients, whose rows are those of keys or of queries; dquery holds
+ * nothing yet if the block is the `first` of its queries. */
 static void add_gradients(const block *b, const grdi_head_gradient *g, const real *weights,
-                          const real *dscores)
+                          const real *dscores, bool first)
 {
     const grdi_head *h = b->head;
     product p = { .a = weights, .a_row = b->width, .a_column = 1, .keep = true };
@@ -98,6 +99,7 @@ static void add_gradients(const block *b, const grdi_head_gradient *g, const rea
     p.width = h->size;
     multiply(&p, b->keys);
 
+    p.keep = !first;
     p.low = b->low;
     p.high = b->high;
     p.a_row = 1;
@@ -123,7 +125,8 @@ static void read_pairs(const block *b, const query_side *side, real scale, pairs
     weigh(b, side, scale, p);
 }
 
-static void add_block(const block *b, const grdi_head_gradient *g, const query_side *side)
+static void add_block(const block *b, const grdi_head_gradient *g, const query_side *side,
+                      bool first)
 {
     const grdi_head *h = b->head;
     const int64_t n = b->keys * b->width;
@@ -133,7 +136,7 @@ static void add_block(const block *b, const grdi_head_gradient *g, const query_s
         scale_each(n, p.dscores, p.slopes);
     if (h->kept > 0)
         scale_each(n, p.weights, p.kept);
-    add_gradients(b, g, p.weights, p.dscores);
+    add_gradients(b, g, p.weights, p.dscores, first);
 }
 
 /* The part of a block of queries in the gradients. */
@@ -141,13 +144,16 @@ static void add_queries(const grdi_head *h, const grdi_head_gradient *g, int64_t
                         int64_t queries, query_side *side)
 {
     stretch part[2];
+    bool first = true;
     read_queries(h, g, query, queries, side);
     find_stretches(h, query, queries, part);
     for (const stretch *s = part; s < part + 2; s++)
-        for (int64_t key = s->first; key < s->last; key += BACK_KEYS) {
+        for (int64_t key = s->first; key < s->last; key += BACK_KEYS, first = false) {
             const block b = block_of(h, query, queries, s, key, BACK_KEYS);
-            add_block(&b, g, side);
+            add_block(&b, g, side, first);
         }
+    if (first)
+        clear_rows((real *)g->dquery + query * g->dquery_row, g->dquery_row, queries, h->size);
 }
 
 /* What a walk over blocks of queries does with each. */

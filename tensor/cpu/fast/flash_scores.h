@@ -58,6 +58,12 @@ static inline int64_t whole_vectors(int64_t n)
     return (n + LANES - 1) / LANES * LANES;
 }
 
+static void clear_rows(real *x, int64_t row, int64_t rows, int64_t size)
+{
+    for (int64_t i = 0; i < rows; i++)
+        memset(x + i * row, 0, (size_t)size * sizeof(real));
+}
+
 /* panel [size, width] = factor x [n, size]^T, zero beyond n. */
 static void transpose(real *panel, int64_t width, const real *x, int64_t row, int64_t n,
                       int64_t size, real factor)
@@ -74,7 +80,7 @@ static void transpose(real *panel, int64_t width, const real *x, int64_t row, in
     for (; i < width; i++)
         for (int64_t d = 0; d < size; d++)
             panel[d * width + i] = i < n ? x[i * row + d] : 0;
-    for (i = 0; i < size * width; i++)
+    for (i = 0; factor != 1 && i < size * width; i++)
         panel[i] *= factor;
 }
 
@@ -272,16 +278,17 @@ static void hide(const block *b, real *scores)
 {
     for (int64_t i = 0; i < b->width; i += LANES) {
         const range some = seen_by_some(b, i), every = seen_by_all(b, i);
-        for (int64_t j = some.first; j < some.last; j++) {
-            if (j == every.first && every.first < every.last)
-                j = every.last;
-            if (j >= some.last)
-                break;
+        const int64_t first = every.last > some.first ? every.last : some.first;
+        const int64_t last = every.first < some.last ? every.first : some.last;
+        for (int64_t j = first; j < some.last; j++) {
             real *score = scores + j * b->width + i;
-            const lanes after = first_lanes(clipped(j - b->high + 1 - i, LANES));
-            const lanes before = first_lanes(clipped(j - b->low + 1 - i, LANES));
-            const vec x = choose(before, load(score), all(-INFINITY));
-            store(score, choose(after, all(-INFINITY), x));
+            const lanes after = first_lanes(j - b->high + 1 - i);
+            store(score, choose(after, all(-INFINITY), load(score)));
+        }
+        for (int64_t j = some.first; j < last; j++) {
+            real *score = scores + j * b->width + i;
+            const lanes before = first_lanes(j - b->low + 1 - i);
+            store(score, choose(before, load(score), all(-INFINITY)));
         }
     }
 }

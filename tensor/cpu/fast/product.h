@@ -5,11 +5,11 @@
 
 #include "tensor/cpu/fast/vector.h"
 
-/* c [rows, width] = (keep ? factor [row] c : 0) + a [rows, depth] b [depth, width]; rows of b and c
- * are contiguous; factor NULL: 1. Of row i of a only the columns i + low <= l < i + high are not 0,
- * and others may be left out. */
+/* c [rows, width] = scale [row] ((keep ? factor [row] c : 0) + a [rows, depth] b [depth, width]);
+ * rows of b and c are contiguous; factor or scale NULL: 1. Of row i of a only the columns
+ * i + low <= l < i + high are not 0, and others may be left out. */
 typedef struct product {
-    const real *a, *b, *factor;
+    const real *a, *b, *factor, *scale;
     real *c;
     int64_t a_row, a_column, b_row, c_row;
     int64_t depth, width, low, high;
@@ -21,25 +21,36 @@ static inline int64_t clipped(int64_t x, int64_t most)
     return x < 0 ? 0 : x < most ? x : most;
 }
 
-/* The last vector has `part` elements. */
+/* The last vector has `part` elements. Two steps a turn: of a short sum the loop's own instructions
+ * are a part that counts. */
 static inline __attribute__((always_inline)) void
 tile(const int rows, const int vectors, const product *p, int64_t i, int64_t d, const int64_t part)
 {
     vec sum[12][4];
     const real *a = p->a + i * p->a_row, *b = p->b + d;
-    real *c = p->c + i * p->c_row + d;
+    const int64_t c_row = p->c_row;
+    real *c = p->c + i * c_row + d;
     const int64_t last = clipped(i + rows - 1 + p->high, p->depth);
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) {
-            const real *from = c + r * p->c_row + v * LANES;
-            sum[r][v] = !p->keep       ? all(0)
-                        : part < LANES ? load_part(from, part, all(0))
-                                       : load(from);
-            if (p->keep && p->factor)
+        for (int v = 0; v < vectors; v++)
+            sum[r][v] = all(0);
+    if (p->keep)
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) {
+                const real *from = c + r * c_row + v * LANES;
+                sum[r][v] = part < LANES ? load_part(from, part, all(0)) : load(from);
+            }
+    if (p->keep && p->factor)
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++)
                 sum[r][v] *= all(p->factor[i + r]);
-        }
+#pragma GCC unroll 2
     for (int64_t l = clipped(i + p->low, p->depth); l < last; l++) {
         vec of_b[4];
 #pragma GCC unroll 4
@@ -54,11 +65,17 @@ tile(const int rows, const int vectors, const product *p, int64_t i, int64_t d, 
                 sum[r][v] = mul_add(factor, of_b[v], sum[r][v]);
         }
     }
+    if (p->scale)
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++)
+                sum[r][v] *= all(p->scale[i + r]);
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            real *to = c + r * p->c_row + v * LANES;
+            real *to = c + r * c_row + v * LANES;
             if (part < LANES)
                 store_part(to, part, sum[r][v]);
             else
