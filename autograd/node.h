@@ -108,6 +108,8 @@ grdi_node *grdi_leaf_create(const grd_tensor *x);
 
 /* Undoes grd_require_grad: x, a leaf, collects no gradient any more and loses what it has. */
 void grdi_leaf_forget(grd_tensor *x);
+/* Puts another gradient in place of the one that x has. */
+void grdi_leaf_set_grad(grd_tensor *x, grd_tensor *grad);
 
 /* Releases what the node keeps; it stays as a tombstone, so that a second walk can say so. */
 void grdi_node_free_graph(grdi_node *node);

@@ -36,6 +36,7 @@ static const struct {
     { "grd_generate_options", sizeof(grd_generate_options) },
     { "grd_grad_norm", sizeof(grd_grad_norm) },
     { "grd_grad_options", sizeof(grd_grad_options) },
+    { "grd_grad_scaler_options", sizeof(grd_grad_scaler_options) },
     { "grd_gradcheck_options", sizeof(grd_gradcheck_options) },
     { "grd_gradcheck_report", sizeof(grd_gradcheck_report) },
     { "grd_graph_options", sizeof(grd_graph_options) },

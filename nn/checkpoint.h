@@ -11,6 +11,7 @@
  *                       that has two names, the first
  *     optimizer/        algorithm, and its options
  *     optimizer/KIND/NAME   moments (m, v, momentum) and masters, each with the parameter's steps
+ *     scaler/           scale, growth_tracker, skipped_steps, and its options
  *     schedule/         shape, lr, min_lr, warmup_steps, total_steps
  *     rng/              seed, key, counter
  *     loader/           what the batches came from

@@ -1,10 +1,12 @@
 #include "nn/checkpoint.h"
 
 #include "nn/data.h"
+#include "nn/grad_scaler.h"
 #include "nn/optimizer.h"
 #include "nn/seal.h"
 #include "nn/transformer.h"
 #include "tensor/rng.h"
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,6 +95,27 @@ static bool check_rng(loading *l)
     return has(l, "rng/seed", GRDI_INTEGER, "a generator") &&
            grdi_get(l->archive, "rng/key", GRDI_INTEGER) &&
            grdi_get(l->archive, "rng/counter", GRDI_INTEGER);
+}
+
+static double real_at(const grdi_archive *archive, const char *path)
+{
+    const grdi_value *value = grdi_get(archive, path, GRDI_REAL);
+    return value ? value->real : NAN;
+}
+
+static bool check_scaler(loading *l)
+{
+    const grdi_archive *archive = l->archive;
+    if (!l->what->scaler)
+        return true;
+    if (!has(l, "scaler/scale", GRDI_REAL, "a gradient scaler") ||
+        !grdi_get(archive, "scaler/growth_tracker", GRDI_INTEGER) ||
+        !grdi_get(archive, "scaler/skipped_steps", GRDI_INTEGER))
+        return false;
+    const float scale = (float)real_at(archive, "scaler/scale");
+    return (scale > 0 && isfinite(scale)) ||
+           grdi_fail(GRD_ERROR_FORMAT, archive->op, "%s: scaler: the scale is %g", archive->file,
+                     (double)scale);
 }
 
 static bool check_model(loading *l)
@@ -188,11 +211,23 @@ static void commit_optimizer(const loading *l, const grd_optimizer *optimizer)
     }
 }
 
+static void commit_scaler(const loading *l, grd_grad_scaler *scaler)
+{
+    if (!scaler)
+        return;
+    scaler->scale = (float)real_at(l->archive, "scaler/scale");
+    scaler->growth_tracker = integer_at(l->archive, "scaler/growth_tracker");
+    scaler->skipped_steps = integer_at(l->archive, "scaler/skipped_steps");
+    scaler->looked = scaler->found_inf = false;
+    scaler->round++;
+}
+
 static bool commit(const loading *l)
 {
     if (!grdi_restore_commit(&l->tensors))
         return false;
     commit_optimizer(l, l->what->optimizer);
+    commit_scaler(l, l->what->scaler);
     if (l->what->rng)
         l->what->rng->state = (grdi_rng_state){
             .seed = (uint64_t)integer_at(l->archive, "rng/seed"),
@@ -259,6 +294,15 @@ static void compare_optimizer(const grdi_archive *archive, const grd_optimizer *
     }
 }
 
+static void compare_scaler(const grdi_archive *archive, const grd_grad_scaler *scaler)
+{
+    if (!scaler)
+        return;
+    compare_real(archive, "scaler/growth_factor", scaler->options.growth_factor);
+    compare_real(archive, "scaler/backoff_factor", scaler->options.backoff_factor);
+    compare_integer(archive, "scaler/growth_interval", scaler->options.growth_interval);
+}
+
 static void compare_schedule(const grdi_archive *archive, const grd_schedule *schedule)
 {
     if (!schedule)
@@ -275,6 +319,7 @@ static void compare_all(const loading *l)
     compare_environment(l->archive);
     compare_data(l->archive, l->what->data);
     compare_optimizer(l->archive, l->what->optimizer);
+    compare_scaler(l->archive, l->what->scaler);
     compare_schedule(l->archive, l->what->schedule);
 }
 
@@ -289,7 +334,7 @@ static int64_t count_tensors(const grd_checkpoint *what)
 static void load(const char *path, const grd_checkpoint *what)
 {
     static bool (*const checks[])(loading *) = {
-        check_step, check_rng, check_tokenizer, check_model, check_optimizer,
+        check_step, check_rng, check_scaler, check_tokenizer, check_model, check_optimizer,
     };
     loading l = { .archive = grdi_checkpoint_read("load", path), .what = what };
     if (!l.archive || !grdi_restore_init(&l.tensors, l.archive, count_tensors(what)))

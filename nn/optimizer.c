@@ -13,6 +13,7 @@ static void optimizer_destroy(void *object)
         for (int m = 0; m < self->num_moments; m++)
             grdi_release(self->slots[i].moment[m]);
     }
+    grdi_release(self->unscaled.by);
     grdi_release(self->module);
     grdi_free(self, self->bytes);
 }

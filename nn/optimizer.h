@@ -51,6 +51,13 @@ typedef struct grdi_algorithm {
     bool (*step)(const grd_optimizer *self, grdi_slot *slot, double lr, const grd_tensor *gradient);
 } grdi_algorithm;
 
+/* What a gradient scaler has done with the gradients of this step. */
+typedef struct grdi_unscaled {
+    grd_grad_scaler *by; /* held; NULL: none ever did */
+    int64_t round;       /* of the scaler's: what follows belongs to it */
+    bool done, found_inf, stepped;
+} grdi_unscaled;
+
 struct grd_optimizer {
     grdi_object object;
     const grdi_algorithm *algorithm;
@@ -58,6 +65,7 @@ struct grd_optimizer {
     size_t bytes;       /* of the block: this, the slots, their names */
     double option[GRDI_MAX_OPTIONS];
     int num_moments; /* of each slot */
+    grdi_unscaled unscaled;
     int64_t num_slots;
     grdi_slot slots[];
 };

@@ -1,6 +1,7 @@
 #include "nn/checkpoint.h"
 
 #include "nn/data.h"
+#include "nn/grad_scaler.h"
 #include "nn/optimizer.h"
 #include "nn/seal.h"
 #include "nn/transformer.h"
@@ -93,6 +94,20 @@ static bool put_optimizer(grdi_archive *archive, const grd_checkpoint *what)
     return done;
 }
 
+static bool put_scaler(grdi_archive *archive, const grd_checkpoint *what)
+{
+    const grd_grad_scaler *scaler = what->scaler;
+    if (!scaler)
+        return true;
+    const grd_grad_scaler_options *o = &scaler->options;
+    return grdi_put_real(archive, "scaler/scale", scaler->scale) &&
+           grdi_put_integer(archive, "scaler/growth_tracker", scaler->growth_tracker) &&
+           grdi_put_integer(archive, "scaler/skipped_steps", scaler->skipped_steps) &&
+           grdi_put_real(archive, "scaler/growth_factor", o->growth_factor) &&
+           grdi_put_real(archive, "scaler/backoff_factor", o->backoff_factor) &&
+           grdi_put_integer(archive, "scaler/growth_interval", o->growth_interval);
+}
+
 static bool put_schedule(grdi_archive *archive, const grd_checkpoint *what)
 {
     const grd_schedule *schedule = what->schedule;
@@ -141,8 +156,8 @@ static bool put_tokenizer(grdi_archive *archive, const grd_checkpoint *what)
 static bool save(const char *path, const grd_checkpoint *what)
 {
     static bool (*const parts[])(grdi_archive *, const grd_checkpoint *) = {
-        put_head,     put_environment, put_config, put_model,     put_optimizer,
-        put_schedule, put_rng,         put_loader, put_tokenizer,
+        put_head,   put_environment, put_config, put_model,  put_optimizer,
+        put_scaler, put_schedule,    put_rng,    put_loader, put_tokenizer,
     };
     grdi_archive *archive = grdi_archive_create("save", path);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)

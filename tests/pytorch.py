@@ -24,8 +24,8 @@ HOUSE = {"grd_scope_return", "grd_scope_detach", "grd_keep", "grd_release", "grd
          "grd_sizeof", "grd_trace_begin", "grd_trace_end"}
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 # In PyTorch since 2.0 or later.
-LATER = {"nn.RMSNorm", "F.rms_norm", "F.scaled_dot_product_attention", "T.compile", "T.nn.attention.sdpa_kernel",
-         "nn.Transformer.generate_square_subsequent_mask"}
+LATER = {"T.amp.GradScaler", "nn.RMSNorm", "F.rms_norm", "F.scaled_dot_product_attention", "T.compile",
+         "T.nn.attention.sdpa_kernel", "nn.Transformer.generate_square_subsequent_mask"}
 
 
 def code(header):

@@ -9,6 +9,15 @@ grd_tensor *sequences_right(const grd_tensor *guess, const grd_tensor *targets)
     return grd_all_dims(fine, GRD_DIMS(-1), GRD_DROP_DIMS);
 }
 
+grd_tensor *summed_loss(const grd_tensor *logits, grd_batch batch)
+{
+    const grd_dtype dtype = grd_tensor_dtype(logits);
+    if (dtype == GRD_F16 || dtype == GRD_BF16)
+        logits = grd_cast(logits, GRD_F32);
+    return grd_cross_entropy(logits, batch.targets,
+                             &(grd_cross_entropy_options){ .reduction = GRD_SUM });
+}
+
 typedef struct totals {
     double loss, tokens, right, sequences;
 } totals;
@@ -16,8 +25,7 @@ typedef struct totals {
 static void add_batch(totals *t, grd_module *model, grd_batch batch)
 {
     const grd_tensor *logits = grd_forward(model, batch.inputs);
-    const grd_tensor *loss = grd_cross_entropy(
-        logits, batch.targets, &(grd_cross_entropy_options){ .reduction = GRD_SUM });
+    const grd_tensor *loss = summed_loss(logits, batch);
     const grd_tensor *right = sequences_right(grd_argmax(logits, -1), batch.targets);
     t->loss += grd_item(loss);
     t->tokens += (double)batch.tokens;

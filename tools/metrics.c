@@ -65,20 +65,28 @@ bool metrics_open(metrics *m, const char *path, int64_t step)
     return true;
 }
 
-static void put_number(FILE *file, const char *name, double x)
+static void put_value(FILE *file, int digits, double x)
 {
     if (isfinite(x))
-        fprintf(file, ", \"%s\": %.17g", name, x);
+        fprintf(file, "%.*g", digits, x);
     else
-        fprintf(file, ", \"%s\": null", name);
+        fputs("null", file);
+}
+
+static void put_number(FILE *file, const char *name, double x)
+{
+    fprintf(file, ", \"%s\": ", name);
+    put_value(file, 17, x);
 }
 
 /* Nine digits tell two floats apart, and keep the lines of a deep model short. */
 static void put_layers(FILE *file, const layers *all)
 {
     fputs(", \"grad_norms\": {", file);
-    for (int64_t i = 0; i < all->count; i++)
-        fprintf(file, "%s\"%s\": %.9g", i ? ", " : "", all->norms[i].path, all->norms[i].norm);
+    for (int64_t i = 0; i < all->count; i++) {
+        fprintf(file, "%s\"%s\": ", i ? ", " : "", all->norms[i].path);
+        put_value(file, 9, all->norms[i].norm);
+    }
     fputc('}', file);
 }
 
@@ -94,6 +102,10 @@ bool metrics_write(metrics *m, const step_report *r, double val_loss)
     put_number(m->file, "tokens_per_second", r->tokens / r->seconds);
     put_number(m->file, "tokens", r->tokens);
     put_layers(m->file, &r->layers);
+    if (r->loss_scale > 0)
+        put_number(m->file, "loss_scale", r->loss_scale);
+    if (r->skipped)
+        fputs(", \"skipped\": true", m->file);
     fputs(m->resumed ? ", \"resumed\": true}\n" : "}\n", m->file);
     m->resumed = false;
     if (seconds_now() - m->flushed > 0.5) {

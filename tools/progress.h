@@ -19,7 +19,9 @@ typedef struct progress {
 typedef struct step_report {
     int64_t step; /* 1 for the first */
     double loss, lr, grad_norm;
-    layers layers; /* their norms */
+    double loss_scale; /* 0: the loss was not scaled */
+    bool skipped;      /* for gradients that were not finite */
+    layers layers;     /* their norms */
     double tokens, seconds;
 } step_report;
 

@@ -68,6 +68,14 @@ static grd_activation activation_named(const char *name)
     return list[i].activation;
 }
 
+/* What the model's numbers are stored in; unset: in what it computes with. */
+static grd_dtype dtype_of(const char *precision)
+{
+    return strcmp(precision, "bf16") == 0   ? GRD_BF16
+           : strcmp(precision, "fp16") == 0 ? GRD_F16
+                                            : GRD_DTYPE_UNSET;
+}
+
 grd_module *make_model(const options *o, grd_rng *rng, int64_t vocab_size, int64_t context,
                        grd_direction direction)
 {
@@ -88,8 +96,9 @@ grd_module *make_model(const options *o, grd_rng *rng, int64_t vocab_size, int64
                                         .tied = o->tied == 1,
                                     });
     /* Made in f32 all the same, so that a seed gives the same weights, rounded. */
-    if (model && strcmp(o->precision, "bf16") == 0)
-        grd_module_to(model, NULL, GRD_BF16);
+    const grd_dtype dtype = dtype_of(o->precision);
+    if (model && dtype != GRD_DTYPE_UNSET)
+        grd_module_to(model, NULL, dtype);
     return model;
 }
 
@@ -139,6 +148,8 @@ setup make_setup(const options *o)
     s.model = make_model(o, s.rng, grd_data_vocab_size(s.train), context_of(o, s.train),
                          direction_of(o, s.train));
     s.optimizer = make_optimizer(o, s.model);
+    if (dtype_of(o->precision) == GRD_F16)
+        s.scaler = grd_grad_scaler_create(NULL);
     grd_module_train(s.model, s.rng);
     return s;
 }

@@ -11,6 +11,7 @@ typedef struct setup {
     grd_data *train, *validation;
     grd_module *model;
     grd_optimizer *optimizer;
+    grd_grad_scaler *scaler; /* NULL: the loss is not scaled */
     grd_schedule schedule;
 } setup;
 

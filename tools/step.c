@@ -1,4 +1,5 @@
 #include "tools/step.h"
+#include "tools/evaluate.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -37,13 +38,37 @@ static double next_batches(stepper *t)
 static double accumulate(const stepper *t, grd_batch batch, double tokens)
 {
     grd_scope *pass = grd_scope_begin();
-    const grd_tensor *sum = grd_cross_entropy(grd_forward(t->s.model, batch.inputs), batch.targets,
-                                              &(grd_cross_entropy_options){ .reduction = GRD_SUM });
+    const grd_tensor *sum = summed_loss(grd_forward(t->s.model, batch.inputs), batch);
     const grd_tensor *loss = grd_mul_scalar(sum, 1 / tokens);
-    grd_backward(loss);
+    grd_backward(t->s.scaler ? grd_grad_scaler_scale(t->s.scaler, loss) : loss);
     const double value = grd_item(loss);
     grd_scope_end(pass);
     return value;
+}
+
+static void clip(const stepper *t, step_report *report)
+{
+    report->grad_norm =
+        grd_clip_grad_norms(t->s.model, t->o->clip_norm > 0 ? t->o->clip_norm : INFINITY,
+                            t->layers.norms, t->layers.count);
+}
+
+/* Gradients that are not finite have no norm: NAN. */
+static void step_scaled(const stepper *t, step_report *report)
+{
+    grd_grad_scaler *scaler = t->s.scaler;
+    const int64_t skipped = grd_grad_scaler_skipped_steps(scaler);
+    report->loss_scale = grd_grad_scaler_get_scale(scaler);
+    grd_grad_scaler_unscale(scaler, t->s.optimizer);
+    clip(t, report);
+    grd_grad_scaler_step(scaler, t->s.optimizer, report->lr);
+    grd_grad_scaler_update(scaler);
+    report->skipped = grd_grad_scaler_skipped_steps(scaler) > skipped;
+    if (!report->skipped)
+        return;
+    report->grad_norm = NAN;
+    for (int64_t i = 0; i < t->layers.count; i++)
+        t->layers.norms[i].norm = NAN;
 }
 
 bool train_step(stepper *t, step_report *report)
@@ -54,10 +79,12 @@ bool train_step(stepper *t, step_report *report)
     for (int64_t i = 0; i < t->o->accumulate; i++)
         report->loss += accumulate(t, t->batches[i], report->tokens);
     report->lr = grd_schedule_at(&t->s.schedule, t->step);
-    report->grad_norm =
-        grd_clip_grad_norms(t->s.model, t->o->clip_norm > 0 ? t->o->clip_norm : INFINITY,
-                            t->layers.norms, t->layers.count);
-    grd_optimizer_step(t->s.optimizer, report->lr);
+    if (t->s.scaler) {
+        step_scaled(t, report);
+    } else {
+        clip(t, report);
+        grd_optimizer_step(t->s.optimizer, report->lr);
+    }
     if (grd_scope_end(scope) != GRD_OK)
         return false;
     report->step = ++t->step;

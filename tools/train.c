@@ -26,6 +26,7 @@ static grd_checkpoint state_of(run *r)
     return (grd_checkpoint){
         .model = r->t.s.model,
         .optimizer = r->t.s.optimizer,
+        .scaler = r->t.s.scaler,
         .rng = r->t.s.rng,
         .step = &r->t.step,
         .data = r->t.s.train,
@@ -101,6 +102,11 @@ static bool one_step(run *r)
         return false;
     if (!metrics_write(&r->folder.metrics, &report, val_loss))
         return false;
+    if (report.skipped)
+        progress_say(&r->progress,
+                     "step %" PRId64
+                     "  skipped, as gradients were not finite; loss scale %g is now %g",
+                     report.step, report.loss_scale, grd_grad_scaler_get_scale(r->t.s.scaler));
     progress_step(&r->progress, &report);
     if (report_is_due(&r->report))
         show(r, GRDI_RUN_RUNNING);

@@ -64,12 +64,54 @@ class Runs(Case):
     def test_n_steps_are_half_and_the_other_half(self):
         self.halves()
 
-    def test_the_same_in_bf16_whose_masters_are_saved(self):
-        self.halves("--precision", "bf16")
+    def test_the_same_in_16_bits_whose_masters_are_saved(self):
+        for precision, name in (("bf16", "bf16"), ("fp16", "f16")):
+            with self.subTest(precision):
+                self.same_halves_with_masters(precision, name)
+
+    def same_halves_with_masters(self, precision, name):
+        self.halves("--precision", precision, "--resume", "never")
         shown = gradus("inspect", self.folder / "whole" / "weights.h5").stdout
-        parameters = len(re.findall(r"\bbf16 +\[", shown))
+        parameters = len(re.findall(rf"\b{name} +\[", shown))
         self.assertGreater(parameters, 10)
         self.assertEqual(int(re.search(r"^optimizer's arrays +(\d+)$", shown, re.M)[1]), 3 * parameters)
+
+    # So hot that gradients overflow f16 now and then.
+    HOT = ["--precision", "fp16", "--length", "2", "--batch-size", "1", "--lr", "1", "--warmup-steps", "0"]
+
+    def test_in_fp16_steps_that_overflow_are_skipped_and_the_scale_halves(self):
+        result = self.train("--steps", 20, *self.HOT)
+        lines = metrics(self.folder / "run")
+        skipped = [line["step"] for line in lines if line.get("skipped")]
+        self.assertTrue(2 <= len(skipped) < 15, skipped)
+        scale = 65536
+        for line in lines:
+            bad = line["step"] in skipped
+            self.assertEqual(list(line), KEYS + ["loss_scale"] + ["skipped"] * bad)
+            self.assertEqual(line["loss_scale"], scale)
+            self.assertEqual(line["grad_norm"] is None, bad)
+            self.assertEqual({norm is None for norm in line["grad_norms"].values()}, {bad})
+            scale = scale / 2 if bad else scale
+        self.assertEqual([int(step) for step in re.findall(r"^step (\d+)  skipped, as gradients were not finite; "
+                                                           r"loss scale \d+ is now \d+$", result.stderr, re.M)], skipped)
+        shown = gradus("inspect", self.folder / "run" / "weights.h5").stdout
+        self.assertRegex(shown, rf"(?m)^scaler/scale +{scale:.0f}$")
+        self.assertRegex(shown, rf"(?m)^scaler/skipped_steps +{len(skipped)}$")
+
+    def test_in_fp16_what_was_skipped_is_skipped_again(self):
+        self.halves(*self.HOT)
+
+    def test_fp16_learns_what_fp32_does(self):
+        for precision in ("fp32", "fp16"):
+            self.train("--steps", 60, "--lr", "0.01", "--dropout", "0", "--precision", precision,
+                       out=self.folder / precision)
+        for a, b in zip(*(metrics(self.folder / precision) for precision in ("fp32", "fp16"))):
+            self.assertAlmostEqual(a["loss"], b["loss"], delta=0.03)
+            self.assertAlmostEqual(a["grad_norm"] / b["grad_norm"], 1, delta=0.1)
+
+    def test_fp16_says_when_no_scale_helps(self):
+        result = self.train("--steps", 100, "--precision", "fp16", "--lr", "1e30", status=1)
+        self.assertIn("the model's values overflow, not the scaled gradients", result.stderr)
 
     def halves(self, *options):
         self.train("--steps", 20, *options, out=self.folder / "whole")
