@@ -213,8 +213,8 @@ static void check_one(checker *check, const op_case *c, const way *how)
     cr_assert(report.passed || !report.compared, "%s: %s", c->name, report.text);
 }
 
-/* TEST_SHARE, as in 1/4, takes the rows whose number leaves 1 when divided by 4: gradients that take
- * minutes on an emulated GPU are shared by the runs in several orders. */
+/* TEST_SHARE, as in 1/4, takes the rows whose number leaves 1 when divided by 4: gradients that
+ * take minutes on an emulated GPU are shared by the runs in several orders. */
 static bool is_shared_out(int number)
 {
     const char *share = getenv("TEST_SHARE");
