@@ -67,7 +67,8 @@ class Gradus(Companion):
             return super().samples(name, threads, count)
         with tempfile.TemporaryDirectory() as folder:
             command = [self.program, "train", "--task", "copy", "--steps", "1", "--threads", str(threads),
-                       "--embed-dim", "64", "--num-heads", "4", "--num-layers", "2", "--batch-size", "16"]
+                       "--embed-dim", "64", "--num-heads", "4", "--num-layers", "2", "--batch-size", "16",
+                       "--validate-every", "0"]
             return [self.run_once(command, folder) for _ in range(count)]
 
     @staticmethod

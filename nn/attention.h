@@ -65,6 +65,10 @@ grd_attention grdi_sdpa_composed(const grdi_sdpa_call *call);
 const char *grdi_sdpa_unfused(const grdi_sdpa_call *call);
 grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *call, grd_tensor **logsumexp);
 
+/* Sets the choice of a call that the kernel without weights computes: its name, or that of the
+ * library which computes for it, and what the library refuses. */
+void grdi_sdpa_name_fused(const grdi_sdpa_call *call, grd_kernel_choice *choice);
+
 /* Why the fused kernel does not run in this call, NULL if it does. Latched as an error where that
  * is not allowed. */
 const char *grdi_sdpa_refusal(const grdi_sdpa_call *call);

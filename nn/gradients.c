@@ -17,13 +17,14 @@ static int64_t count_gradients(const grd_module *module, grd_device **device)
     return count;
 }
 
-/* Row n of sums is that of the n-th gradient there is. */
+/* Row n of sums is that of the n-th gradient there is. The last comes first: what changes them all
+ * next, in their order, finds the first in the caches. */
 static bool launch(const grd_module *module, grd_tensor *sums)
 {
-    int64_t row = 0;
-    for (int64_t i = 0; i < grd_module_num_parameters(module); i++) {
+    int64_t row = grd_tensor_size(sums, 0);
+    for (int64_t i = grd_module_num_parameters(module) - 1; i >= 0; i--) {
         const grd_tensor *gradient = grd_tensor_grad(grd_module_parameter_at(module, i).tensor);
-        if (gradient && !grdi_square_sum(sums, row++, gradient))
+        if (gradient && !grdi_square_sum(sums, --row, gradient))
             return false;
     }
     return true;

@@ -128,12 +128,14 @@ static void choose(const grdi_sdpa_call *c, const char *reason)
 {
     if (grdi_latched())
         return;
-    *c->choice = (grd_kernel_choice){ .chosen = reason ? "composed" : "flash" };
-    if (reason) {
-        c->choice->num_refused = 1;
-        c->choice->refused[0].kernel = "flash";
-        c->choice->refused[0].reason = reason;
-    }
+    if (reason)
+        *c->choice = (grd_kernel_choice){ .chosen = "composed",
+                                          .num_refused = 1,
+                                          .refused = { { "flash", reason } } };
+    else
+        grdi_sdpa_name_fused(c, c->choice);
+    if (grdi_latched())
+        *c->choice = (grd_kernel_choice){ .chosen = NULL };
 }
 
 /* ---- Rows without a key ---- */

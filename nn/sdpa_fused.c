@@ -72,15 +72,16 @@ static grd_tensor *unbatched(grd_tensor *y, const grd_tensor *query)
     return shape.rank == 3 ? grd_squeeze(y, 0) : grd_reshape(y, shape);
 }
 
-grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *c, grd_tensor **logsumexp)
+/* The call as the kernel takes it. False with an error latched. */
+static bool describe(const grdi_sdpa_call *c, grdi_flash_call *call)
 {
     const grdi_visible *visible = &c->visible;
     const grd_tensor *lengths = visible->parts.lengths;
     const grd_tensor *additive = visible->parts.additive;
     const grd_tensor *keep = grdi_keep_of_pairs(visible, grdi_device(c->query));
     if (grdi_latched())
-        return NULL;
-    const grdi_flash_call call = {
+        return false;
+    *call = (grdi_flash_call){
         .query = batched(c->query),
         .key = batched(c->key),
         .value = batched(c->value),
@@ -97,9 +98,53 @@ grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *c, grd_tensor **logsumexp)
         .by_length = visible->band.by_length,
         .appended = visible->band.appended,
     };
-    if (grdi_latched())
+    return !grdi_latched();
+}
+
+grd_tensor *grdi_sdpa_fused(const grdi_sdpa_call *c, grd_tensor **logsumexp)
+{
+    grdi_flash_call call;
+    if (!describe(c, &call))
         return NULL;
     if (c->packed)
         return grdi_attend_projected(c->packed, &call, logsumexp);
     return unbatched(grdi_attend(&call, logsumexp), c->query);
+}
+
+/* ---- What it is called ---- */
+
+static bool wants_gradient(const grd_tensor *x)
+{
+    return x && grdi_recording() && grd_tensor_requires_grad(x);
+}
+
+/* A reason that holds for several passes is told once. */
+static void add_refusal(grd_kernel_choice *choice, const char *kernel, const char *reason)
+{
+    if (choice->num_refused && choice->refused[0].reason == reason)
+        return;
+    choice->refused[choice->num_refused].kernel = kernel;
+    choice->refused[choice->num_refused++].reason = reason;
+}
+
+void grdi_sdpa_name_fused(const grdi_sdpa_call *c, grd_kernel_choice *choice)
+{
+    const grdi_attention_library *library = grdi_device(c->query)->attention_library;
+    const bool wanted[GRDI_ATTENTION_PASSES] = {
+        [GRDI_FORWARD] = true,
+        [GRDI_BACKWARD] = wants_gradient(c->query) || wants_gradient(c->key) ||
+                          wants_gradient(c->value) || wants_gradient(c->packed),
+        [GRDI_BACKWARD_ADDITIVE] = wants_gradient(c->visible.parts.additive),
+    };
+    grdi_flash_call call;
+    choice->chosen = "flash";
+    if (!library || !describe(c, &call))
+        return;
+    for (int pass = 0; pass < GRDI_ATTENTION_PASSES; pass++) {
+        const char *why = wanted[pass] ? grdi_flash_refusal(&call, pass) : NULL;
+        if (why)
+            add_refusal(choice, library->name[pass], why);
+        else if (pass == GRDI_FORWARD)
+            choice->chosen = library->name[pass];
+    }
 }

@@ -146,6 +146,21 @@ grd_tensor *grdi_flash_attention_additive(const grdi_flash_call *call, const grd
     return dtype == sum ? dadditive : grdi_cast(dadditive, dtype);
 }
 
+const char *grdi_flash_refusal(const grdi_flash_call *call, grdi_attention_pass pass)
+{
+    grdi_flash_call c = *call;
+    c.query = grdi_with_rows(c.query);
+    c.key = grdi_with_rows(c.key);
+    c.value = grdi_with_rows(c.value);
+    if (grdi_latched())
+        return NULL;
+    grd_device *device = grdi_device(c.query);
+    parts p;
+    describe(&p, &c);
+    return device->attention_library->refusal(device, &p.how, &c.query->array, &c.key->array,
+                                              &c.value->array, pass);
+}
+
 grd_tensor *grdi_packed_heads(const grd_tensor *packed, int which, int64_t heads)
 {
     const grdi_dim *dim = packed->array.dim;

@@ -139,6 +139,9 @@ grd_tensor *grdi_flash_sequences(const grdi_flash_call *call, const grdi_sequenc
 bool grdi_flash_sequences_backward(const grdi_flash_call *call, const grdi_sequences *sequences,
                                    const grd_tensor *output, const grd_tensor *logsumexp,
                                    const grd_tensor *doutput, grd_tensor *dx[3]);
+/* Why the library that the device has for attention does not compute this pass of a call, in words
+ * that stay; NULL: it does. */
+const char *grdi_flash_refusal(const grdi_flash_call *call, grdi_attention_pass pass);
 
 /* Heads of query (0), key (1) or value (2) in their common projection (B, T, 3 E), on its memory:
  * (B, H, T, E / H). */

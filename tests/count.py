@@ -1,5 +1,6 @@
 """Counts the tests of Meson logs (testlog.json), subtests each for itself: prints "passed failed",
-and on stderr the names of those that failed. What ran nothing, or broke off, has failed."""
+and on stderr the names of those that failed and the last of what they said. What ran nothing, or
+broke off, has failed."""
 import json
 import re
 import sys
@@ -24,13 +25,27 @@ def count(test):
     return passed, failed
 
 
+def said(output, most=40):
+    """What is told of failures: the comments below a "not ok", and lines that are not TAP."""
+    kept, below = [], False
+    for line in output.splitlines():
+        if re.match(r"(not )?ok\b|1\.\.\d|TAP version", line):
+            below = line.startswith("not")
+        elif below or not line.startswith("#"):
+            kept.append(line)
+    return [line for line in kept if line.strip("# ")][-most:]
+
+
 passed, failed = 0, []
 for path in sys.argv[1:]:
     with open(path, encoding="utf-8", errors="replace") as log:
         for line in log:
-            good, bad = count(json.loads(line))
+            test = json.loads(line)
+            good, bad = count(test)
             passed += good
             failed += bad
+            for text in said(test.get("stdout", "")) if bad else []:
+                print(f"    {test['name']}: {text}", file=sys.stderr)
 for name in failed:
     print("failed:", name, file=sys.stderr)
 if passed + len(failed) == 0:

@@ -213,13 +213,25 @@ static void check_one(checker *check, const op_case *c, const way *how)
     cr_assert(report.passed || !report.compared, "%s: %s", c->name, report.text);
 }
 
+/* TEST_SHARE, as in 1/4, takes the rows whose number leaves 1 when divided by 4: gradients that take
+ * minutes on an emulated GPU are shared by the runs in several orders. */
+static bool is_shared_out(int number)
+{
+    const char *share = getenv("TEST_SHARE");
+    int which, of;
+    return share && sscanf(share, "%d/%d", &which, &of) == 2 && of > 0 && number % of != which;
+}
+
 static void check_all(checker *check, grd_device *device, bool swapped)
 {
     const way how = { GRD_F64, device, swapped };
+    int number = 0;
     for (int f = 0; f < op_family_count; f++)
-        for (int i = 0; i < op_families[f]->count; i++)
-            if (!op_families[f]->cases[i].no_derivative && is_wanted(&op_families[f]->cases[i]))
-                check_one(check, &op_families[f]->cases[i], &how);
+        for (int i = 0; i < op_families[f]->count; i++) {
+            const op_case *c = &op_families[f]->cases[i];
+            if (!c->no_derivative && is_wanted(c) && !is_shared_out(number++))
+                check_one(check, c, &how);
+        }
 }
 
 Test(ops, gradcheck)
@@ -299,6 +311,47 @@ Test(ops, fail_cleanly_at_every_allocation)
     for (int f = 0; f < op_family_count; f++)
         for (int i = 0; i < op_families[f]->count; i++)
             fail_everywhere(&op_families[f]->cases[i]);
+}
+
+/* The same on a GPU whose driver fails at its nth call (0: never) after the inputs'. Gives whether
+ * there was such a call. */
+static bool use_failing_on_gpu(const op_case *c, const emulated *gpu, long n, int result)
+{
+    static plain plains[MAX_INPUTS];
+    const grd_tensor *x[MAX_INPUTS], *real[MAX_INPUTS];
+    const setting s = { c, false, x };
+    grd_scope *scope = grd_scope_begin_with(&(grd_scope_options){ .device = grd_cuda(0) });
+    make_inputs(c, plains, x, GRD_F32, false);
+    const grd_list varied = real_inputs(c, x, real);
+    for (int64_t i = 0; i < varied.count && !c->no_derivative; i++)
+        real[i] = grd_require_grad((grd_tensor *)real[i]);
+    const long before = gpu->calls();
+    gpu->fail(n, result);
+    use_twice(c, &s, varied);
+    const bool failed = n && gpu->calls() - before >= n;
+    const grd_status status = grd_scope_end(scope), taken = grd_error_take();
+    gpu->fail(0, 0);
+    cr_assert(status == GRD_OK || (failed && taken == status &&
+                                   (status == GRD_ERROR_DEVICE || status == GRD_ERROR_MEMORY)),
+              "%s: call %ld: %s", c->name, n, grd_last_error().message);
+    grd_memory_trim();
+    cr_assert_eq(gpu->held(), 0, "%s: call %ld leaves %zu bytes", c->name, n, gpu->held());
+    return failed;
+}
+
+Test(cuda_ops, fail_cleanly_at_every_call)
+{
+    const emulated gpu = need_emulated();
+    int number = 0;
+    for (int f = 0; f < op_family_count; f++)
+        for (int i = 0; i < op_families[f]->count; i++) {
+            const op_case *c = &op_families[f]->cases[i];
+            if (!is_wanted(c) || is_shared_out(number++))
+                continue;
+            use_failing_on_gpu(c, &gpu, 0, 0);
+            for (long n = 1; use_failing_on_gpu(c, &gpu, n, n % 2 ? 999 : 2);)
+                n += n < 20 ? 1 : 5; /* Later calls are mostly those of ops that came before. */
+        }
 }
 
 static void expect_refused(const bad_case *bad)

@@ -11,11 +11,18 @@
 
 /* ---- run ---- */
 
+/* 16 bits go to the file as f32, which every program reads. */
+static const grd_tensor *widened(const grd_tensor *x)
+{
+    const grd_dtype dtype = x ? grd_tensor_dtype(x) : GRD_F32;
+    return dtype == GRD_F16 || dtype == GRD_BF16 ? grd_cast(grd_detach(x), GRD_F32) : x;
+}
+
 /* The gradient, zero if none came: no output depended on x. */
 static void put_gradient(grdi_archive *result, const char *name, const grd_tensor *x)
 {
     const grd_tensor *gradient = grd_tensor_grad(x);
-    case_put(result, "grads", name, gradient ? gradient : grd_zeros_like(x));
+    case_put(result, "grads", name, widened(gradient ? gradient : grd_zeros_like(x)));
 }
 
 static void put_gradients(grdi_archive *result, const attention_case *c)
@@ -58,8 +65,8 @@ static void compute(const attention_case *c, const char *path, const options *o)
             result->variable_text = true;
         grdi_put_text(result, "kernel", choice.chosen);
         grdi_put_text(result, "device", o->device);
-        grdi_put_tensor(result, "output", a.output);
-        grdi_put_tensor(result, "weights", a.weights);
+        grdi_put_tensor(result, "output", widened(a.output));
+        grdi_put_tensor(result, "weights", widened(a.weights));
         if (c->backward)
             put_gradients(result, c);
         grdi_archive_write(result);
@@ -142,7 +149,7 @@ static bool print_text(const explanation *e)
 
 static bool explain(const attention_case *c, const options *o)
 {
-    explanation e = { .device = o->device, .dtype = c->dtype == GRD_F64 ? "float64" : "float32" };
+    explanation e = { .device = o->device, .dtype = attention_case_dtype(c) };
     grd_scope *scope = grd_scope_begin_no_grad();
     e.forward = attention_case_explain(c, (kernel_wish){ 0 });
     grd_scope_end(scope);

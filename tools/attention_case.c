@@ -219,7 +219,8 @@ static bool read_module(attention_case *c)
     if (!holds_weights(c, &options))
         return false;
     c->mha = grd_mha_create(grd_rng_create(0), &options);
-    return c->mha && case_parameters(c->file, c->mha);
+    return c->mha && case_parameters(c->file, c->mha) &&
+           grd_module_to(c->mha, NULL, c->dtype) == GRD_OK;
 }
 
 /* ---- The whole ---- */
@@ -237,14 +238,40 @@ static bool knows_all(const attention_case *c)
     return same_names && case_knows_all(c->file, datasets, same_names);
 }
 
+static const struct {
+    const char *name;
+    grd_dtype dtype;
+} dtypes[] = {
+    { "float32", GRD_F32 },
+    { "float64", GRD_F64 },
+    { "float16", GRD_F16 },
+    { "bfloat16", GRD_BF16 },
+};
+
+static grd_dtype dtype_named(const char *name)
+{
+    size_t i = 0;
+    while (strcmp(name, dtypes[i].name) != 0)
+        i++;
+    return dtypes[i].dtype;
+}
+
+const char *attention_case_dtype(const attention_case *c)
+{
+    size_t i = 0;
+    while (dtypes[i].dtype != c->dtype)
+        i++;
+    return dtypes[i].name;
+}
+
 static bool choose_dtype(attention_case *c, const char *name)
 {
     const grdi_value *query = grdi_get(c->file, "inputs/query", GRDI_ARRAY);
     if (!query)
         return false;
-    const bool wide = name ? strcmp(name, "float64") == 0 : query->dtype == GRD_F64;
-    c->dtype = wide ? GRD_F64 : GRD_F32;
-    return grd_scope_begin_with(&(grd_scope_options){ .dtype = c->dtype });
+    c->dtype = name ? dtype_named(name) : query->dtype == GRD_F64 ? GRD_F64 : GRD_F32;
+    return grd_scope_begin_with(
+        &(grd_scope_options){ .dtype = c->dtype == GRD_F64 ? GRD_F64 : GRD_F32 });
 }
 
 bool attention_case_read(attention_case *c, const char *path, const char *dtype)

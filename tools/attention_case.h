@@ -16,11 +16,13 @@ typedef struct attention_case {
     const grd_tensor *grad_output;
 } attention_case;
 
-/* Reads the file. dtype is what to compute with, "float32" or "float64"; NULL: what the query has.
+/* Reads the file. dtype is what to compute with, "float32", "float64", "float16" or "bfloat16";
+ * NULL: float64 if the query is that, else float32.
  * What it makes belongs to a scope of its own, which ends with the one around it. False after a
  * message, or with an error latched; attention_case_free is due in any case. */
 bool attention_case_read(attention_case *c, const char *path, const char *dtype);
 void attention_case_free(attention_case *c);
+const char *attention_case_dtype(const attention_case *c); /* its name */
 /* complain_of_library, with the file's name before what does not know it. */
 int complain_of_case(const char *path);
 

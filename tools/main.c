@@ -259,6 +259,7 @@ static int usage(const char *word, const char *name)
 int main(int argc, char **argv)
 {
     path = argc > 0 ? argv[0] : path;
+    setvbuf(stderr, NULL, _IOLBF, 0); /* A line at a time: text is made safe by the character. */
     for (int words = 1; words <= 2 && words < argc; words++) {
         const command *c = find(words, argv);
         if (c)

@@ -192,8 +192,8 @@ static const option check_rows[] = {
 
 /* What a case of attention states, what the command line does, and both. */
 static const option attention_rows[] = {
-    { "dtype", TEXT, AT(compute_dtype), NULL, "float32|float64", NULL, COMPUTES, LOCAL,
-      "numbers to compute with (unset: the type of inputs/query)" },
+    { "dtype", TEXT, AT(compute_dtype), NULL, "float32|float64|float16|bfloat16", NULL, COMPUTES, LOCAL,
+      "numbers to compute with (unset: float64 where inputs/query is, else float32)" },
     { "kernel", TEXT, AT(kernel), "auto", "auto|composed|fused", NULL, ATTENTION_RUN, LOCAL,
       "composed keeps the weights in memory; fused fails where it would have to" },
     { "queries", INTEGER, AT(queries), NULL, "L", "[0,4096]", ATTENTION_MASK, LOCAL, "rows of the mask" },

@@ -43,7 +43,8 @@ static const fact variables[] = {
                                     "driver needs no GPU." },
     { ~TALKS, "GRADUS_CUBLAS", "The file that is loaded as cuBLASLt. Unset: libcublasLt.so.13 or .12." },
     { ~TALKS, "GRADUS_CUDNN", "The file that is loaded as cuDNN, or 0 to do without. Unset: libcudnn.so.9." },
-    { ~TALKS, "GRADUS_CUDNN_FAST", "1: the gradient of cuDNN's attention may have other bits in every run." },
+    { ~TALKS, "GRADUS_CUDNN_FAST", "1: attention through cuDNN is faster; its gradients have other bits in every "
+                                   "run, and a hidden NaN may show." },
     { ~TALKS, "NO_COLOR", "If set and not empty, nothing is coloured." },
     { ~TALKS, "TERM", "dumb, or no terminal at all: nothing is coloured, and no line is written over." },
     { ~TALKS, "COLORTERM", "truecolor or 24bit: heatmaps have all shades of their scale." },

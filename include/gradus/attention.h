@@ -121,17 +121,19 @@ GRD_API grd_attention grd_sdpa_packed(const grd_tensor *query, const grd_tensor 
 
 /* ---- Which kernel ----
  *
- * "flash" never holds L x S numbers: O(L + S) in memory, forward and backward. "composed" keeps the
- * weights and does everything. The output comes from the fastest kernel that can, which on the
- * processor is flash in every floating type, unless mask.additive needs a gradient over few pairs;
- * there if strict. Weights that are asked for are computed beside it. Differentiating a gradient
- * again (create_graph) is composed on every path. */
+ * "flash" never holds L x S numbers: O(L + S) in memory, forward and backward. "cudnn" is NVIDIA's,
+ * on a GPU in f16 and bf16 where it takes the call; its backward may use up to a sixteenth of the
+ * GPU's memory while it runs. "composed" keeps the weights and does everything. The output comes
+ * from the fastest kernel that can, which on the processor is flash in every floating type, unless
+ * mask.additive needs a gradient over few pairs; there if strict. Weights that are asked for are
+ * computed beside it. Differentiating a gradient again (create_graph) is composed on every path. */
 
-/* Which kernel would run, and for each faster one why not; chosen NULL if the call would fail, with
- * the error latched. Where strict forbids what would run, that is still the answer. Strings are
- * constants. */
+/* Which kernel would run, and for each faster one why not; where it runs forward, but for gradients
+ * another takes its place, that is told as "cudnn backward". chosen NULL if the call would fail,
+ * with the error latched. Where strict forbids what would run, that is still the answer. Strings
+ * are constants. */
 typedef struct grd_kernel_choice {
-    const char *chosen; /* "flash", "composed" */
+    const char *chosen; /* "cudnn", "flash", "composed" */
     int64_t num_refused;
     struct {
         const char *kernel, *reason;

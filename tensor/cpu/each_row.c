@@ -8,6 +8,8 @@
 typedef struct arrays {
     const grdi_array *y, *a, *b;
     const grdi_row_loops *loops;
+    bool even;       /* all rows, and so: */
+    int64_t step[3]; /* of y, a and b, from row to row */
 } arrays;
 
 static void compute(const grdi_row_loops *loops, grd_dtype as, int64_t n, void *y, const void *a,
@@ -43,9 +45,22 @@ static void row(const arrays *in, const int64_t index[], double *buffer)
     grdi_store(in->y, as, to, stride, n, y);
 }
 
+static grd_status even_rows(const arrays *in, int64_t first, int64_t last)
+{
+    const grd_dtype as = in->y->dtype;
+    const int64_t n = grdi_row_length(in->y);
+    for (int64_t i = first; i < last; i++)
+        compute(in->loops, as, n, grdi_element(in->y, i * in->step[0]),
+                grdi_element(in->a, i * in->step[1]),
+                in->b ? grdi_element(in->b, i * in->step[2]) : NULL);
+    return GRD_OK;
+}
+
 static grd_status rows(void *context, int64_t first, int64_t last)
 {
     const arrays *in = context;
+    if (in->even)
+        return even_rows(in, first, last);
     const int outer = grdi_outer_rank(in->y);
     const size_t bytes = 3 * (size_t)grdi_row_length(in->y) * sizeof(double);
     double *buffer = grdi_allocate(bytes);
@@ -60,6 +75,14 @@ static grd_status rows(void *context, int64_t first, int64_t last)
     }
     grdi_free(buffer, bytes);
     return GRD_OK;
+}
+
+static bool are_even(arrays *in)
+{
+    const grd_dtype as = in->y->dtype;
+    return as == grdi_computed_in(as) && grdi_has_even_rows(in->y, as, &in->step[0]) &&
+           grdi_has_even_rows(in->a, as, &in->step[1]) &&
+           (!in->b || grdi_has_even_rows(in->b, as, &in->step[2]));
 }
 
 static bool has_loop(const grdi_row_loops *loops, grd_dtype as, bool two)
@@ -79,7 +102,8 @@ grd_status grdi_each_row(const grdi_array *y, const grdi_array *a, const grdi_ar
         return GRD_ERROR_UNSUPPORTED;
     if (grdi_is_empty(y))
         return GRD_OK;
-    arrays in = { y, a, b, loops };
+    arrays in = { .y = y, .a = a, .b = b, .loops = loops };
+    in.even = are_even(&in);
     return grdi_parallel(grdi_positions(y, grdi_outer_rank(y)),
-                         grdi_grain(loops->ns * (double)grdi_row_length(y)), rows, &in);
+                         grdi_grain(20 + loops->ns * (double)grdi_row_length(y)), rows, &in);
 }

@@ -97,15 +97,27 @@ static grd_status rows(void *context, int64_t first, int64_t last)
     return GRD_OK;
 }
 
+/* The only row, which no other thread would help with. */
+static grd_status short_row(const grdi_map *map, int64_t length)
+{
+    void *at[ARRAYS];
+    for (int i = 0; i < map->count; i++)
+        at[i] = map->of[i].array->data;
+    map->tile(map->context, length, at);
+    return GRD_OK;
+}
+
 grd_status grdi_run_map(const grdi_map *map)
 {
     const grdi_array *y = map->of[0].array;
     const int64_t length = grdi_row_length(y);
+    const bool is_flat = y->rank == 1 && rows_in_place(map);
+    if (is_flat && length <= GRDI_TILE)
+        return short_row(map, length);
     if (grdi_is_empty(y))
         return GRD_OK;
-    if (y->rank == 1 && rows_in_place(map))
-        return length <= GRDI_TILE ? flat((void *)map, 0, length)
-                                   : grdi_parallel(length, grdi_grain(map->ns), flat, (void *)map);
+    if (is_flat)
+        return grdi_parallel(length, grdi_grain(map->ns), flat, (void *)map);
     const double ns = map->ns + 0.3 * map->count;
     if (y->rank <= 1)
         return grdi_parallel(length, grdi_grain(ns), elements, (void *)map);
@@ -168,7 +180,7 @@ static bool is_short_row(const grdi_array *x)
 grd_status grdi_run_binary(const grdi_array *y, const grdi_array *a, const grdi_array *b,
                            const grdi_binary *f)
 {
-    /* A map would find this out, too, but later. */
+    /* A map would find this out, too, but by 50 instructions later, of the 350 of a short op. */
     if (is_short_row(y) && is_short_row(a) && is_short_row(b)) {
         f->f32(y->dim[0].size, y->data, a->data, b->data);
         return GRD_OK;

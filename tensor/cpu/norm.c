@@ -48,9 +48,18 @@ typedef struct norm {
     double *sums;              /* [pieces, 2, n] */
     double eps;
     int64_t n, grain;
-    bool centre;
+    bool centre, even; /* all rows are even, of f32, and so: */
+    int64_t step[4];   /* of y, x, dy and stats, from row to row */
     const grdi_loops *loops;
 } norm;
+
+static bool are_even(norm *in)
+{
+    return grdi_has_even_rows(in->y, GRD_F32, &in->step[0]) &&
+           grdi_has_even_rows(in->x, GRD_F32, &in->step[1]) &&
+           (!in->dy || grdi_has_even_rows(in->dy, GRD_F32, &in->step[2])) &&
+           (!in->stats || grdi_has_even_rows(in->stats, GRD_F64, &in->step[3]));
+}
 
 /* A vector's values, or `value` n times for none. */
 static const void *vector_or(const grdi_array *x, double value, grd_dtype dtype, int64_t n,
@@ -93,9 +102,22 @@ static void forward_row(const norm *in, const int64_t index[], void *buffer)
     }
 }
 
+static grd_status even_rows(const norm *in, int64_t first, int64_t last)
+{
+    float *y = (float *)in->y->data;
+    const float *x = in->x->data;
+    double unused[2], *stats = in->stats ? in->stats->data : unused;
+    for (int64_t i = first; i < last; i++)
+        in->loops->norm_f32(in->n, y + i * in->step[0], x + i * in->step[1], in->weight, in->bias,
+                            in->centre, in->eps, stats + i * in->step[3]);
+    return GRD_OK;
+}
+
 static grd_status forward_rows(void *context, int64_t first, int64_t last)
 {
     const norm *in = context;
+    if (in->even)
+        return even_rows(in, first, last);
     const int outer = grdi_outer_rank(in->x);
     const size_t bytes = 2 * (size_t)in->n * sizeof(double);
     void *buffer = grdi_allocate(bytes);
@@ -120,6 +142,7 @@ static grd_status forward(grd_device *device, norm *in, const grdi_array *weight
     if (grdi_is_empty(in->x))
         return GRD_OK;
     in->n = grdi_row_length(in->x);
+    in->even = are_even(in);
     in->loops = grdi_loops_of(device);
     const size_t bytes = 2 * (size_t)in->n * sizeof(double);
     double *vectors = grdi_allocate(bytes);
@@ -178,6 +201,14 @@ static void backward_row_f32(const norm *in, const int64_t index[], float *buffe
     grdi_store_f32(in->y, to, s, n, dx);
 }
 
+static void backward_even_row(const norm *in, int64_t i, float *sums)
+{
+    in->loops->norm_backward_f32(in->n, (float *)in->y->data + i * in->step[0], sums, sums + in->n,
+                                 (const float *)in->dy->data + i * in->step[2],
+                                 (const float *)in->x->data + i * in->step[1], in->weight,
+                                 in->centre, (const double *)in->stats->data + i * in->step[3]);
+}
+
 static void add_and_clear(int64_t n, double *sums, float *part)
 {
     for (int64_t i = 0; i < n; i++)
@@ -198,6 +229,8 @@ static void backward_piece(const norm *in, int64_t first, int64_t last, double *
     for (int64_t i = first; i < last; i++) {
         if (in->y->dtype == GRD_F64)
             backward_row_f64(in, index, buffer, sums);
+        else if (in->even)
+            backward_even_row(in, i, part);
         else
             backward_row_f32(in, index, (float *)buffer, part);
         if (in->y->dtype != GRD_F64 && ((i - first) % BLOCK == BLOCK - 1 || i == last - 1))
@@ -238,11 +271,13 @@ static grd_status backward(grd_device *device, norm *in, const grdi_array *weigh
 {
     enum { MOST = 64 }; /* pieces: their sums take memory and time */
     in->n = grdi_row_length(in->x);
+    in->even = are_even(in);
     in->loops = grdi_loops_of(device);
     const int64_t rows = grdi_is_empty(in->x) ? 0 : grdi_positions(in->x, grdi_outer_rank(in->x));
     in->grain = grdi_grain(0.5 * (double)(in->n + 1));
     if (in->grain * MOST < rows)
         in->grain = (rows + MOST - 1) / MOST;
+    in->grain = grdi_even_grain(rows, in->grain);
     const int64_t pieces = (rows + in->grain - 1) / in->grain;
 
     const size_t bytes = (size_t)(in->n * (2 * (pieces + !pieces) + 1)) * sizeof(double);

@@ -12,7 +12,7 @@ enum { PIECES = 64, SMALLEST = 1 << 14 };
 typedef struct squares {
     const grdi_array *x;
     const grdi_loops *loops;
-    int64_t piece; /* elements */
+    int64_t piece, pieces; /* elements of each; how many */
     double sum[PIECES];
     int64_t bad[PIECES]; /* not finite */
 } squares;
@@ -42,12 +42,14 @@ static double sum_piece(const grdi_array *x, int64_t first, int64_t last)
     return sum;
 }
 
+/* The last piece first: a step that follows starts with what the caches hold then. */
 static grd_status sum_pieces(void *context, int64_t first, int64_t last)
 {
     squares *s = context;
     const grdi_array *x = s->x;
-    for (int64_t i = first; i < last; i++) {
-        const int64_t from = i * s->piece, length = x->dim[0].size - from;
+    for (int64_t done = first; done < last; done++) {
+        const int64_t i = s->pieces - 1 - done, from = i * s->piece;
+        const int64_t length = x->dim[0].size - from;
         const int64_t to = from + (length < s->piece ? length : s->piece);
         if (x->dtype == GRD_F32)
             s->sum[i] = s->loops->square_sum_f32(to - from, (const float *)x->data + from);
@@ -64,12 +66,12 @@ grd_status grdi_cpu_square_sum(grd_device *device, const grdi_array *y, const gr
     assert(x->rank == 1 && y->dtype == GRD_F64 && y->dim[0].size == 2);
     squares s = { .x = x, .loops = grdi_loops_of(device) };
     s.piece = piece > SMALLEST ? piece : SMALLEST;
-    const int64_t pieces = (n + s.piece - 1) / s.piece;
-    const grd_status status = grdi_parallel(pieces, 1, sum_pieces, &s);
+    s.pieces = (n + s.piece - 1) / s.piece;
+    const grd_status status = grdi_parallel(s.pieces, 1, sum_pieces, &s);
 
     double *result = y->data;
     result[0] = result[1] = 0;
-    for (int64_t i = 0; i < pieces; i++) {
+    for (int64_t i = 0; i < s.pieces; i++) {
         result[0] += s.sum[i];
         result[1] += (double)s.bad[i];
     }

@@ -102,15 +102,9 @@ grd_status grdi_cpu_uniform(grd_device *device, const grdi_array *y, grdi_draw a
  * f64's rounded. */
 static void normal_tile(const row *r, int64_t first, int64_t n, double y[])
 {
-    const double turn = 6.283185307179586476925;
     uint32_t high[GRDI_TILE];
     words(r, first, n, GRDI_HIGH, high);
-    for (int64_t i = 0; i < n; i += 2) {
-        const double radius = sqrt(-2 * log(((double)high[i] + 1) * 0x1p-32));
-        const double angle = turn * 0x1p-32 * (double)high[i + 1];
-        y[i] = radius * cos(angle);
-        y[i + 1] = radius * sin(angle);
-    }
+    r->loops->normal(n + n % 2, y, high);
 }
 
 static void normal_f32(const row *r, int64_t first, int64_t n)
@@ -133,7 +127,7 @@ static void normal_f64(const row *r, int64_t first, int64_t n)
 
 grd_status grdi_cpu_normal(grd_device *device, const grdi_array *y, grdi_draw at)
 {
-    return draw_new(device, y, at, normal_f32, normal_f64, 20);
+    return draw_new(device, y, at, normal_f32, normal_f64, 5);
 }
 
 static void bernoulli_tile(const row *r, int64_t first, int64_t n)

@@ -33,7 +33,11 @@ void grdi_stream(void *to, const void *from, size_t bytes)
     for (; done + LINE <= bytes; done += LINE)
         stream_line((char *)to + done, (const char *)from + done);
     memcpy((char *)to + done, (const char *)from + done, bytes - done);
-    _mm_sfence(); /* such writes are in no order, unlike all others */
+}
+
+void grdi_streamed(void)
+{
+    _mm_sfence();
 }
 
 #else
@@ -41,6 +45,10 @@ void grdi_stream(void *to, const void *from, size_t bytes)
 void grdi_stream(void *to, const void *from, size_t bytes)
 {
     memcpy(to, from, bytes);
+}
+
+void grdi_streamed(void)
+{
 }
 
 #endif

@@ -8,7 +8,9 @@
 /* Whether all of y is that large. */
 bool grdi_is_large(const grdi_array *y);
 
-/* Copies like memcpy. What follows on any thread sees it. */
+/* Copies like memcpy, but in no order with other writes: a thread that has streamed calls
+ * grdi_streamed before another may read it. */
 void grdi_stream(void *to, const void *from, size_t bytes);
+void grdi_streamed(void);
 
 #endif

@@ -148,16 +148,6 @@ descriptor *grdi_cudnn_scores(const parts *p, descriptor *query, descriptor *key
     return a->padded ? within_lengths(p, x) : x;
 }
 
-descriptor *grdi_cudnn_draw(const parts *p)
-{
-    const grdi_cudnn_shape one = grdi_cudnn_contiguous(1, 1, 1, 1);
-    descriptor *seed = grdi_cudnn_tensor(p->graph, GRDI_CUDNN_SEED, GRDI_CUDNN_I64, one);
-    descriptor *offset = grdi_cudnn_tensor(p->graph, GRDI_CUDNN_OFFSET, GRDI_CUDNN_I64, one);
-    descriptor *y = grdi_cudnn_virtual(p->graph, GRDI_CUDNN_F32, p->pairs);
-    grdi_cudnn_add_bernoulli(p->graph, 1 - p->a->dropout, seed, offset, y);
-    return y;
-}
-
 /* ---- The whole ---- */
 
 static void make_lengths(parts *p)
@@ -179,8 +169,6 @@ void grdi_cudnn_add_attention(grdi_cudnn_graph *graph, const grdi_cudnn_attentio
     };
     if (a->padded || a->causal || a->windowed)
         p.hidden = grdi_cudnn_scalar(graph, GRDI_CUDNN_HIDDEN, GRDI_CUDNN_F32);
-    if (a->dropout > 0)
-        p.grown = grdi_cudnn_scalar(graph, GRDI_CUDNN_GROWN, GRDI_CUDNN_F32);
     if (a->backward)
         p.kept = grdi_cudnn_scalar(graph, GRDI_CUDNN_KEPT, GRDI_CUDNN_F32);
     if (a->padded)

@@ -25,12 +25,9 @@ enum {
     GRDI_CUDNN_DADDITIVE, /* contiguous, of the sizes of what is additive */
     GRDI_CUDNN_QUERY_LENGTHS,
     GRDI_CUDNN_KEY_LENGTHS,
-    GRDI_CUDNN_SEED,
-    GRDI_CUDNN_OFFSET,
     GRDI_CUDNN_SCALE,   /* f32 */
     GRDI_CUDNN_HIDDEN,  /* f32: the score of a hidden key, the least that there is */
-    GRDI_CUDNN_KEPT,    /* f32: the share of weights that are kept; 1 without dropout */
-    GRDI_CUDNN_GROWN,   /* f32: 1 / that */
+    GRDI_CUDNN_KEPT,    /* f32, 1: the share of weights that dropout would keep */
     GRDI_CUDNN_QUERIES, /* i32: how many there are */
     GRDI_CUDNN_KEYS,    /* i32 */
     GRDI_CUDNN_WINDOW,  /* i32: how many keys a query sees up to its diagonal */
@@ -54,7 +51,6 @@ typedef struct grdi_cudnn_attention {
     int64_t deterministic;              /* backward gives the same bits in every run */
     int64_t padded;                     /* keys at or past lengths (B) are hidden */
     int64_t causal, windowed;
-    double dropout;
 } grdi_cudnn_attention;
 
 /* Adds the operations of attention, forward or backward. */
@@ -67,7 +63,7 @@ typedef struct grdi_cudnn_parts {
     grdi_cudnn_graph *graph;
     const grdi_cudnn_attention *a;
     grdi_cudnn_shape pairs, queries; /* (B, Hq, L, S) and (B, Hq, L, 1) */
-    grdi_cudnn_descriptor *scale, *hidden, *grown, *kept;
+    grdi_cudnn_descriptor *scale, *hidden, *kept;
     grdi_cudnn_descriptor *query_lengths, *key_lengths; /* NULL: it is not padded */
 } grdi_cudnn_parts;
 
@@ -89,9 +85,6 @@ grdi_cudnn_descriptor *grdi_cudnn_scores(const grdi_cudnn_parts *p, grdi_cudnn_d
 
 /* The same numbers, hidden where a query does not see a key for its place. */
 grdi_cudnn_descriptor *grdi_cudnn_within_band(const grdi_cudnn_parts *p, grdi_cudnn_descriptor *x);
-
-/* 1 for each pair that dropout keeps, else 0. */
-grdi_cudnn_descriptor *grdi_cudnn_draw(const grdi_cudnn_parts *p);
 
 void grdi_cudnn_add_forward(const grdi_cudnn_parts *p);
 void grdi_cudnn_add_backward(const grdi_cudnn_parts *p);

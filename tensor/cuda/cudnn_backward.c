@@ -6,10 +6,10 @@ typedef grdi_cudnn_parts parts;
 /* What several products read, as they lie in memory; keys and values transposed. */
 typedef struct rows {
     descriptor *query, *key, *value, *doutput;
-    descriptor *draw; /* NULL: there is no dropout */
 } rows;
 
-/* doutput . output of each query, times the share that is kept: which comes off dweights. */
+/* doutput . output of each query, which comes off dweights; times 1, without which cuDNN sees no
+ * attention in the graph, and wants three times the memory. */
 static descriptor *overlap(const parts *p, descriptor *doutput)
 {
     const grdi_cudnn_shape shape = grdi_cudnn_rows(p->a, GRDI_CUDNN_OUTPUT);
@@ -72,11 +72,8 @@ static descriptor *dscores(const parts *p, const rows *r, descriptor *weights, d
                                                           .c = x,
                                                           .rows = p->query_lengths,
                                                           .columns = p->key_lengths });
-    if (r->draw)
-        x = grdi_cudnn_pairs(p, GRDI_CUDNN_MUL, x, r->draw);
     x = grdi_cudnn_pairs(p, GRDI_CUDNN_SUB, x, overlap);
-    x = grdi_cudnn_pairs(p, GRDI_CUDNN_MUL, x, weights);
-    return r->draw ? grdi_cudnn_pairs(p, GRDI_CUDNN_MUL, x, p->grown) : x;
+    return grdi_cudnn_pairs(p, GRDI_CUDNN_MUL, x, weights);
 }
 
 static void write_dadditive(const parts *p, descriptor *dscores)
@@ -117,14 +114,10 @@ void grdi_cudnn_add_backward(const parts *p)
         .key = grdi_cudnn_transposed_rows(p, GRDI_CUDNN_KEY),
         .value = grdi_cudnn_transposed_rows(p, GRDI_CUDNN_VALUE),
         .doutput = grdi_cudnn_rows_tensor(p, GRDI_CUDNN_DOUTPUT),
-        .draw = p->a->dropout > 0 ? grdi_cudnn_draw(p) : NULL,
     };
-    descriptor *taken = overlap(p, r.doutput), *all = weights(p, &r), *kept = all;
-    if (r.draw)
-        kept = grdi_cudnn_pairs(p, GRDI_CUDNN_MUL, grdi_cudnn_pairs(p, GRDI_CUDNN_MUL, all, r.draw),
-                                p->grown);
-    write_by_key(p, kept, r.doutput, GRDI_CUDNN_DVALUE);
-    descriptor *x = dscores(p, &r, all, taken);
+    descriptor *taken = overlap(p, r.doutput), *w = weights(p, &r);
+    write_by_key(p, w, r.doutput, GRDI_CUDNN_DVALUE);
+    descriptor *x = dscores(p, &r, w, taken);
     if (p->a->dadditive)
         write_dadditive(p, x);
     x = grdi_cudnn_pairs(p, GRDI_CUDNN_MUL, x, p->scale);

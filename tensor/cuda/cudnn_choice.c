@@ -95,9 +95,17 @@ static bool has_no_softcap(const call *c)
     return !(c->how->softcap > 0);
 }
 
-static bool drops_in_part(const call *c)
+/* Weights are dropped alike on every device and on every path of one. */
+static bool has_no_dropout(const call *c)
 {
-    return c->how->dropout < 1;
+    return !(c->how->dropout > 0);
+}
+
+/* When a text is made token by token each one sees another number of keys, and that would be a plan
+ * each. */
+static bool has_several_queries(const call *c)
+{
+    return queries_of(c) > 1;
 }
 
 static bool has_sizes_of_8(const call *c)
@@ -115,11 +123,10 @@ static bool has_sizes_to_256(const call *c)
     return has_sizes_to(c, 256);
 }
 
-/* Backward on other GPUs than Hopper's; with dropout, forward too. */
+/* On other GPUs than Hopper's. */
 static bool has_sizes_of_backward(const call *c)
 {
-    const bool will_go_back = c->gradient || c->how->dropout > 0;
-    return !will_go_back || c->capability == 90 || has_sizes_to(c, 128);
+    return !c->gradient || c->capability == 90 || has_sizes_to(c, 128);
 }
 
 static bool is_aligned(const grdi_array *x)
@@ -151,16 +158,19 @@ static bool has_keys_for_queries(const call *c)
 
 static bool has_window_alone(const call *c)
 {
-    return shows_all(c) || is_open_to_the_left(c) ||
-           (!c->how->additive && !c->how->keep && !(c->how->dropout > 0));
+    return shows_all(c) || is_open_to_the_left(c) || (!c->how->additive && !c->how->keep);
 }
 
-/* What cuDNN sums is the gradient of what it was given. */
+/* What cuDNN sums is the gradient of what it was given: additive, and keep as -inf in it. */
 static bool has_gradient_of_mask(const call *c)
 {
-    const grdi_array *x = c->how->additive;
-    const bool wanted = c->dadditive || (x && c->how->dropout > 0);
-    return !wanted || (!c->how->keep && !grdi_cudnn_needs_mask(c->how) && x->dim[2].stride != 0);
+    const grdi_array *x = c->how->additive, *keep = c->how->keep;
+    if (!c->dadditive)
+        return true;
+    bool has = x->dim[2].stride != 0 && (x->dim[3].stride != 0 || x->dim[3].size == 1);
+    for (int d = 0; d < 2 && keep; d++)
+        has &= x->dim[d].stride != 0 || keep->dim[d].stride == 0 || x->dim[d].size == 1;
+    return has;
 }
 
 static const struct rule {
@@ -172,7 +182,9 @@ static const struct rule {
     { fits, "cuDNN counts rows in 31 bits" },
     { has_no_appended, "cuDNN knows no appended keys" },
     { has_no_softcap, "cuDNN is not asked for softcap" },
-    { drops_in_part, "a dropout of 1 leaves cuDNN nothing" },
+    { has_no_dropout, "dropout: cuDNN draws other numbers than Gradus" },
+    { has_several_queries, "cuDNN is not asked for one query, which would take a plan for every "
+                           "number of keys" },
     { has_sizes_of_8, "cuDNN wants head sizes that are multiples of 8" },
     { has_sizes_to_256, "cuDNN takes head sizes up to 256" },
     { has_sizes_of_backward, "cuDNN's backward takes head sizes up to 128 on this GPU" },
@@ -182,9 +194,10 @@ static const struct rule {
                       "ends there" },
     { has_keys_for_queries, "cuDNN wants as many keys as queries for a window or where the last "
                             "ones see all" },
-    { has_window_alone, "cuDNN's window goes neither with a mask nor with dropout" },
-    { has_gradient_of_mask, "cuDNN gives the gradient of additive only where that has rows of "
-                            "contiguous keys for each query, and no keep beside it" },
+    { has_window_alone, "cuDNN's window does not go with a mask" },
+    { has_gradient_of_mask, "cuDNN gives the gradient of additive only where that has an element "
+                            "for each query and key, and for each sample and head that other masks "
+                            "tell apart" },
 };
 
 /* ---- The description ---- */
@@ -245,11 +258,11 @@ static void set_mask(attention *a, const grdi_flash *how)
             a->additive.stride[d] = how->additive->dim[d].stride;
 }
 
-/* Without padding cuDNN's backward is known to give NaN where keys are no multiple of 128, and for
- * one query; with it, full lengths are the same call. */
+/* Without padding cuDNN's backward is known to give NaN where keys are no multiple of 128; with it,
+ * full lengths are the same call. */
 static bool wants_padding(const call *c)
 {
-    return c->how->lengths || (c->gradient && (keys_of(c) % 128 != 0 || queries_of(c) == 1));
+    return c->how->lengths || (c->gradient && keys_of(c) % 128 != 0);
 }
 
 static void set_sizes(attention *a, const call *c)
@@ -302,7 +315,6 @@ const char *grdi_cudnn_describe(const call *c, attention *a)
     a->dadditive = c->dadditive;
     a->deterministic = a->backward && (!c->fast || c->dadditive);
     a->padded = wants_padding(c);
-    a->dropout = c->how->dropout;
     set_strides(a, c);
     return NULL;
 }

@@ -1,5 +1,6 @@
 #include "tensor/cuda/cudnn_flash.h"
 #include "tensor/cuda/cudnn_flash.cuh"
+#include "tensor/cuda/flash_own.h"
 #include "tensor/cuda/launch.h"
 #include "tensor/object.h"
 #include "tensor/tensor.h"
@@ -84,7 +85,7 @@ typedef enum section {
     SUMMED,
     DOUTPUT,
     LENGTHS,
-    SEED,
+    BROKEN,
     MASK,
     DMASK,
     DQUERY,
@@ -103,7 +104,7 @@ typedef struct run {
     const char *why; /* cuDNN does not take it */
     size_t at[SECTIONS + 1];
     char *memory;
-    float scale, hidden, kept, grown;
+    float scale, hidden, kept;
     int queries, keys, window;
     void *pointer[GRDI_CUDNN_IDS]; /* NULL: the graph has no such tensor */
 } run;
@@ -121,27 +122,6 @@ static grd_status find_plan(run *r)
     return GRD_OK;
 }
 
-/* Weights that forward drops must be dropped alike by backward, so there must be plans for it. */
-static grd_status find_backward(run *r)
-{
-    const grdi_flash_gradient gradient = { .dquery = r->call.query,
-                                           .dkey = r->call.key,
-                                           .dvalue = r->call.value };
-    const int passes = r->call.how->additive ? 2 : 1;
-    grd_status status = GRD_OK;
-    for (int i = 0; i < passes && status == GRD_OK && !r->why; i++) {
-        run other = *r;
-        other.call.gradient = &gradient;
-        other.call.dadditive = i == 1;
-        r->why = grdi_cudnn_describe(&other.call, &other.attention);
-        if (!r->why) {
-            status = find_plan(&other);
-            r->why = other.why;
-        }
-    }
-    return status;
-}
-
 static grd_status prepare(run *r, grd_device *device)
 {
     const grd_dtype dtype = r->call.query->dtype;
@@ -151,16 +131,14 @@ static grd_status prepare(run *r, grd_device *device)
         return GRD_OK;
     }
     const grdi_cuda *cuda = grdi_cuda_of(device);
-    grd_status status = state_of(device, &r->state);
+    const grd_status status = state_of(device, &r->state);
     if (status != GRD_OK)
         return status;
     r->call.version = r->state->plans.cudnn ? r->state->plans.cudnn->version : 0;
     r->call.capability = cuda->major * 10 + cuda->minor;
     r->call.fast = r->state->fast;
     r->why = *r->state->why ? r->state->why : grdi_cudnn_describe(&r->call, &r->attention);
-    if (!r->why && !r->call.gradient && r->call.how->dropout > 0)
-        status = find_backward(r);
-    return status == GRD_OK && !r->why ? find_plan(r) : status;
+    return r->why ? GRD_OK : find_plan(r);
 }
 
 /* ---- Memory ---- */
@@ -178,6 +156,16 @@ static bool is_laid_out_like(const grdi_array *a, const grdi_array *b)
     return alike;
 }
 
+/* A NaN behind a hidden key may show in what cuDNN makes, as 0 times NaN; so may its own mistakes.
+ * All of them show as NaN, for which its results are searched. */
+static bool is_watched(const run *r)
+{
+    const grdi_flash *how = r->call.how;
+    const grdi_cudnn_attention *a = &r->attention;
+    return !r->call.fast &&
+           (how->lengths || how->keep || how->additive || a->causal || a->windowed);
+}
+
 static void measure(const run *r, size_t bytes[SECTIONS])
 {
     const grdi_cudnn_attention *a = &r->attention;
@@ -185,8 +173,8 @@ static void measure(const run *r, size_t bytes[SECTIONS])
     const size_t queries = (size_t)(a->batch * a->heads * a->queries);
     const size_t of_keys = (size_t)(a->batch * a->key_heads * a->keys) * 2;
     bytes[SUMS] = queries * sizeof(float);
-    bytes[LENGTHS] = 2 * (size_t)a->batch * sizeof(int);
-    bytes[SEED] = 2 * sizeof(int64_t);
+    bytes[LENGTHS] = a->padded ? 2 * (size_t)a->batch * sizeof(int) : 0;
+    bytes[BROKEN] = is_watched(r) ? sizeof(int) : 0;
     bytes[MASK] = grdi_cudnn_needs_mask(r->call.how) ? (size_t)elements(a->additive.size) * 2 : 0;
     bytes[WORKSPACE] = (size_t)r->plan->workspace;
     if (!g)
@@ -229,15 +217,13 @@ static void point_at_numbers(run *r)
     void **p = r->pointer;
     r->scale = (float)r->call.how->scale;
     r->hidden = -FLT_MAX; /* less itself it is 0, where -inf would be NaN */
-    r->kept = (float)(1 - a->dropout);
-    r->grown = (float)(1 / (1 - a->dropout));
+    r->kept = 1;
     r->queries = (int)a->queries;
     r->keys = (int)a->keys;
     r->window = a->windowed ? (int)grdi_cudnn_window(r->call.how) : 0;
     p[GRDI_CUDNN_SCALE] = &r->scale;
     p[GRDI_CUDNN_HIDDEN] = a->padded || a->causal || a->windowed ? &r->hidden : NULL;
     p[GRDI_CUDNN_KEPT] = a->backward ? &r->kept : NULL;
-    p[GRDI_CUDNN_GROWN] = a->dropout > 0 ? &r->grown : NULL;
     p[GRDI_CUDNN_WINDOW] = a->windowed ? &r->window : NULL;
     if (a->causal == GRDI_CUDNN_BOTTOM_RIGHT && !a->padded) {
         p[GRDI_CUDNN_QUERIES] = &r->queries;
@@ -253,10 +239,6 @@ static void point_at_extras(run *r)
     if (a->padded) {
         p[GRDI_CUDNN_QUERY_LENGTHS] = part(r, LENGTHS);
         p[GRDI_CUDNN_KEY_LENGTHS] = (int *)part(r, LENGTHS) + a->batch;
-    }
-    if (a->dropout > 0) {
-        p[GRDI_CUDNN_SEED] = part(r, SEED);
-        p[GRDI_CUDNN_OFFSET] = (int64_t *)part(r, SEED) + 1;
     }
     p[GRDI_CUDNN_ADDITIVE] = part(r, MASK);
     if (additive && !p[GRDI_CUDNN_ADDITIVE])
@@ -371,11 +353,12 @@ static grd_status write_numbers(const run *r)
 {
     const int64_t samples = r->attention.batch;
     grdi_cudnn_seen seen = seen_by(r);
-    int *lengths = part(r, LENGTHS);
-    grdi_cudnn_numbers numbers = { lengths, lengths + samples, part(r, SEED), r->call.how->draw };
+    int *lengths = part(r, LENGTHS), *broken = part(r, BROKEN);
     grdi_cuda_size size = { (unsigned)((samples + 255) / 256), 256, 0 };
+    if (!lengths && !broken)
+        return GRD_OK;
     return grdi_cuda_launch(r->device, &grdi_cuda_image_cudnn_flash, "cudnn_begin", GRD_F32, size,
-                            (void *[]){ &numbers, &seen });
+                            (void *[]){ &seen, &lengths, &broken });
 }
 
 /* Sizes and strides as cuDNN is told them; `wide`: of all pairs, with stride 0 where they share. */
@@ -458,13 +441,67 @@ static grd_status gather_dadditive(const run *r)
     grdi_array y = narrowed(r, r->call.gradient->dadditive), x = y;
     const grdi_cudnn_shape lying =
         grdi_cudnn_contiguous(shape->size[0], shape->size[1], shape->size[2], shape->size[3]);
+    int *broken = part(r, BROKEN);
     x.data = part(r, DMASK);
     for (int d = 0; d < 4; d++)
         x.dim[d].stride = lying.stride[d];
-    return launch(r, "cudnn_gather", y.dtype, n, (void *[]){ &n, &y, &x });
+    return launch(r, "cudnn_gather", r->call.query->dtype, n, (void *[]){ &n, &y, &x, &broken });
+}
+
+/* In packs of 8: of rows, which are whole packs, and of what lies side by side. */
+static grd_status watch(const run *r, const grdi_array *x)
+{
+    int *broken = part(r, BROKEN);
+    int64_t n = grdi_count(x);
+    grdi_array packs = *x;
+    grdi_dim *last = &packs.dim[x->rank - 1];
+    *last = (grdi_dim){ (last->size + 7) / 8, 8 };
+    if (!broken)
+        return GRD_OK;
+    return launch(r, "cudnn_watch", r->call.query->dtype, (n + 7) / 8,
+                  (void *[]){ &n, &packs, &broken });
+}
+
+static grdi_array flat_dmask(const run *r)
+{
+    return (grdi_array){ .data = part(r, DMASK),
+                         .rank = 1,
+                         .dim = { { elements(r->attention.additive.size), 1 } } };
 }
 
 /* ---- The calls ---- */
+
+static grd_status finish(const run *r, const grdi_array *logsumexp)
+{
+    const grdi_flash_gradient *g = r->call.gradient;
+    if (!g) {
+        const grd_status status = finish_forward(r, logsumexp);
+        return status == GRD_OK ? watch(r, r->call.output) : status;
+    }
+    if (r->call.dadditive) {
+        const grdi_array mask = flat_dmask(r);
+        const grd_status status = watch(r, &mask);
+        return status == GRD_OK ? gather_dadditive(r) : status;
+    }
+    grd_status status = watch(r, g->dquery);
+    if (status == GRD_OK)
+        status = watch(r, g->dkey);
+    return status == GRD_OK ? watch(r, g->dvalue) : status;
+}
+
+/* Where something was NaN, Gradus's own kernels compute all of it again: the host need not know. */
+static grd_status mend(const run *r, const grdi_array *logsumexp)
+{
+    const grdi_cudnn_call *c = &r->call;
+    const int *broken = part(r, BROKEN);
+    if (!broken)
+        return GRD_OK;
+    if (!c->gradient)
+        return grdi_cuda_own_attention(r->device, c->how, c->output, logsumexp, c->query, c->key,
+                                       c->value, broken);
+    return (c->dadditive ? grdi_cuda_own_attention_additive : grdi_cuda_own_attention_backward)(
+        r->device, c->how, c->gradient, c->query, c->key, c->value, broken);
+}
 
 static grd_status compute(run *r, const grdi_array *logsumexp)
 {
@@ -476,33 +513,9 @@ static grd_status compute(run *r, const grdi_array *logsumexp)
         status = write_doutput(r);
     if (status == GRD_OK)
         status = execute(r);
-    if (status == GRD_OK && !backward)
-        status = finish_forward(r, logsumexp);
-    if (status == GRD_OK && r->call.dadditive)
-        status = gather_dadditive(r);
-    return status;
-}
-
-/* No other kernel drops the same weights. */
-static bool was_taken_forward(const run *r)
-{
-    run forward = { .call = r->call };
-    if (!r->call.gradient || !(r->call.how->dropout > 0))
-        return false;
-    forward.call.gradient = NULL;
-    forward.call.dadditive = false;
-    return prepare(&forward, r->device) == GRD_OK && !forward.why;
-}
-
-static grd_status refuse(const run *r)
-{
-    if (!was_taken_forward(r))
-        return GRD_ERROR_UNSUPPORTED;
-    grdi_fail(GRD_ERROR_DEVICE, "flash_attention",
-              "cuDNN dropped weights in forward and does not take backward: %s; GRADUS_CUDNN=0 "
-              "keeps it from both",
-              r->why);
-    return GRD_ERROR_DEVICE;
+    if (status == GRD_OK)
+        status = finish(r, logsumexp);
+    return status == GRD_OK ? mend(r, logsumexp) : status;
 }
 
 static grd_status attend(grd_device *device, const grdi_cudnn_call *call,
@@ -513,7 +526,7 @@ static grd_status attend(grd_device *device, const grdi_cudnn_call *call,
     if (status != GRD_OK)
         return status;
     if (r.why)
-        return refuse(&r);
+        return GRD_ERROR_UNSUPPORTED;
     status = allocate(&r);
     if (status != GRD_OK)
         return status;
@@ -564,17 +577,22 @@ grd_status grdi_cuda_cudnn_attention_additive(grd_device *device, const grdi_fla
     return go_back(device, how, gradient, query, key, value, true);
 }
 
-const char *grdi_cuda_cudnn_refusal(grd_device *device, const grdi_flash *how,
-                                    const grdi_array *query, const grdi_array *key,
-                                    const grdi_array *value, bool backward)
+static const char *refusal(grd_device *device, const grdi_flash *how, const grdi_array *query,
+                           const grdi_array *key, const grdi_array *value, grdi_attention_pass pass)
 {
     const grdi_flash_gradient gradient = { .dquery = query, .dkey = key, .dvalue = value };
     run r = { .call = { .how = how,
                         .query = query,
                         .key = key,
                         .value = value,
-                        .gradient = backward ? &gradient : NULL } };
+                        .gradient = pass == GRDI_FORWARD ? NULL : &gradient,
+                        .dadditive = pass == GRDI_BACKWARD_ADDITIVE } };
     if (prepare(&r, device) != GRD_OK)
         return "cuDNN ran out of memory while it made a plan";
     return r.why;
 }
+
+const grdi_attention_library grdi_cuda_cudnn = {
+    .name = { "cudnn", "cudnn backward", "cudnn gradient of additive" },
+    .refusal = refusal,
+};

@@ -2,18 +2,17 @@
 #include "tensor/cuda/cudnn_flash.cuh"
 #include "tensor/cuda/map.cuh"
 
-/* The lengths of each sample and where dropout draws from. */
-GRDI_KERNEL(cudnn_begin_f32, grdi_cudnn_numbers numbers, grdi_cudnn_seen seen)
+/* lengths = the queries of each sample, then its keys; nothing is broken so far. Both may be NULL.
+ */
+GRDI_KERNEL(cudnn_begin_f32, grdi_cudnn_seen seen, int *lengths, int *broken)
 {
     const int b = (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    if (b == 0) {
-        numbers.seed[0] = (int64_t)numbers.draw.key;
-        numbers.seed[1] = (int64_t)numbers.draw.counter;
-    }
-    if (b >= seen.samples)
+    if (b == 0 && broken)
+        *broken = 0;
+    if (b >= seen.samples || !lengths)
         return;
-    numbers.query_lengths[b] = seen.queries;
-    numbers.key_lengths[b] = seen.lengths ? (int)seen.lengths[b * seen.length] : seen.keys;
+    lengths[b] = seen.queries;
+    lengths[seen.samples + b] = seen.lengths ? (int)seen.lengths[b * seen.length] : seen.keys;
 }
 
 /* sums = logsumexp as backward reads it: +inf makes all weights 0 of a query that sees no key. */
@@ -86,15 +85,35 @@ __device__ inline void finish(const grdi_cudnn_seen &seen, const grdi_array &add
     }
 }
 
-/* y += x; what shares an element of y is summed in x. */
+/* *broken = 1 where one of n elements is NaN: x is their packs of 8, the last one perhaps beyond
+ * them. */
+template <class T> __device__ inline void watch(int64_t n, const grdi_array &x, int *broken)
+{
+    const int64_t step = threads_of_grid();
+#pragma unroll 1
+    for (int64_t i = thread_of_grid(); i < (n + 7) / 8; i += step) {
+        const pack<T, 8> from = *(const pack<T, 8> *)((const T *)x.data + offset_of(x, i));
+        bool found = false;
+#pragma unroll
+        for (int v = 0; v < 8; v++)
+            found |= 8 * i + v < n && number(from.at[v]) != number(from.at[v]);
+        if (found)
+            *broken = 1;
+    }
+}
+
+/* y += x unless that is broken; what shares an element of y is summed in x. */
 template <class T>
-__device__ inline void gather(int64_t n, const grdi_array &y, const grdi_array &x)
+__device__ inline void gather(int64_t n, const grdi_array &y, const grdi_array &x,
+                              const int *broken)
 {
     const int64_t step = (int64_t)gridDim.x * blockDim.x;
+    if (broken && *broken)
+        return;
 #pragma unroll 1
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
-        T *to = (T *)y.data + offset_of(y, i);
-        put(to, number(*to) + number(((const T *)x.data)[offset_of(x, i)]));
+        float *to = (float *)y.data + offset_of(y, i);
+        *to += number(((const T *)x.data)[offset_of(x, i)]);
     }
 }
 
@@ -108,9 +127,13 @@ __device__ inline void gather(int64_t n, const grdi_array &y, const grdi_array &
     {                                                                                              \
         finish<type>(seen, additive, sums, logsumexp, output);                                     \
     }                                                                                              \
-    GRDI_KERNEL(cudnn_gather_##dtype, int64_t n, grdi_array y, grdi_array x)                       \
+    GRDI_KERNEL(cudnn_watch_##dtype, int64_t n, grdi_array x, int *broken)                         \
     {                                                                                              \
-        gather<type>(n, y, x);                                                                     \
+        watch<type>(n, x, broken);                                                                 \
+    }                                                                                              \
+    GRDI_KERNEL(cudnn_gather_##dtype, int64_t n, grdi_array y, grdi_array x, const int *broken)    \
+    {                                                                                              \
+        gather<type>(n, y, x, broken);                                                             \
     }
 CUDNN(f16, f16)
 CUDNN(bf16, bf16)

@@ -13,11 +13,4 @@ typedef struct grdi_cudnn_seen {
     int64_t length;         /* their stride */
 } grdi_cudnn_seen;
 
-/* Where cuDNN reads what it wants to have in memory. */
-typedef struct grdi_cudnn_numbers {
-    int *query_lengths, *key_lengths;
-    int64_t *seed; /* and the offset after it */
-    grdi_draw draw;
-} grdi_cudnn_numbers;
-
 #endif

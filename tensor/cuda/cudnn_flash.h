@@ -5,11 +5,9 @@
 #include "tensor/cuda/cudnn_plan.h"
 #include "tensor/cuda/device.h"
 
-/* As the kernels of those names (tensor/kernels.def), but for two things: GRD_ERROR_UNSUPPORTED,
- * with nothing latched or written, where cuDNN does not take the call; and weights are dropped as
- * cuDNN draws from how->draw, so that forward and both parts of backward are taken by it, or none.
- * Backward gives the same bits in every run, unless GRADUS_CUDNN_FAST=1. A NaN behind a hidden key
- * may show. */
+/* As the kernels of those names (tensor/kernels.def), or GRD_ERROR_UNSUPPORTED, with nothing
+ * latched or written, where cuDNN does not take the call. With GRADUS_CUDNN_FAST=1 backward gives
+ * other bits in every run, and a NaN behind a hidden key may show. */
 grd_status grdi_cuda_cudnn_attention(grd_device *device, const grdi_flash *how,
                                      const grdi_array *output, const grdi_array *logsumexp,
                                      const grdi_array *query, const grdi_array *key,
@@ -23,10 +21,8 @@ grd_status grdi_cuda_cudnn_attention_additive(grd_device *device, const grdi_fla
                                               const grdi_array *query, const grdi_array *key,
                                               const grdi_array *value);
 
-/* Why cuDNN does not take a call, in words that stay; NULL: it does. Makes the plan. */
-const char *grdi_cuda_cudnn_refusal(grd_device *device, const grdi_flash *how,
-                                    const grdi_array *query, const grdi_array *key,
-                                    const grdi_array *value, bool backward);
+/* The same as a device tells it (tensor/backend.h); its refusal makes the plan, which is kept. */
+extern const grdi_attention_library grdi_cuda_cudnn;
 
 /* ---- cudnn_choice.c ---- */
 

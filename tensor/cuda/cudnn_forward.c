@@ -10,16 +10,6 @@ static descriptor *reduce(const parts *p, int mode, descriptor *x)
     return y;
 }
 
-/* x = mode(x, b) in the dtype of the inputs, in which the weights enter the last product. */
-static descriptor *narrow(const parts *p, int mode, descriptor *x, descriptor *b)
-{
-    descriptor *y = grdi_cudnn_virtual(p->graph, (int)p->a->dtype, p->pairs);
-    grdi_cudnn_add_pointwise(
-        p->graph,
-        &(grdi_cudnn_pointwise){ .mode = mode, .dtype = GRDI_CUDNN_F32, .x = x, .b = b, .y = y });
-    return y;
-}
-
 /* The logarithm of the sums, for backward. */
 static void write_logsumexp(const parts *p, descriptor *largest, descriptor *sum)
 {
@@ -31,7 +21,7 @@ static void write_logsumexp(const parts *p, descriptor *largest, descriptor *sum
             .mode = GRDI_CUDNN_ADD, .dtype = GRDI_CUDNN_F32, .x = largest, .b = log, .y = y });
 }
 
-/* exp(x - max) / its sum, and of these what dropout keeps. */
+/* exp(x - max) / its sum, in the dtype of the inputs, in which it enters the last product. */
 static descriptor *weights(const parts *p, descriptor *x)
 {
     descriptor *largest = reduce(p, GRDI_CUDNN_REDUCE_MAX, x);
@@ -39,11 +29,12 @@ static descriptor *weights(const parts *p, descriptor *x)
         grdi_cudnn_pairs(p, GRDI_CUDNN_EXP, grdi_cudnn_pairs(p, GRDI_CUDNN_SUB, x, largest), NULL);
     descriptor *sum = reduce(p, GRDI_CUDNN_REDUCE_ADD, exponential);
     write_logsumexp(p, largest, sum);
-    if (!(p->a->dropout > 0))
-        return narrow(p, GRDI_CUDNN_DIV, exponential, sum);
-    descriptor *whole = grdi_cudnn_pairs(p, GRDI_CUDNN_DIV, exponential, sum);
-    descriptor *kept = grdi_cudnn_pairs(p, GRDI_CUDNN_MUL, whole, grdi_cudnn_draw(p));
-    return narrow(p, GRDI_CUDNN_MUL, kept, p->grown);
+    descriptor *y = grdi_cudnn_virtual(p->graph, (int)p->a->dtype, p->pairs);
+    grdi_cudnn_add_pointwise(
+        p->graph,
+        &(grdi_cudnn_pointwise){
+            .mode = GRDI_CUDNN_DIV, .dtype = GRDI_CUDNN_F32, .x = exponential, .b = sum, .y = y });
+    return y;
 }
 
 void grdi_cudnn_add_forward(const parts *p)

@@ -189,22 +189,3 @@ void grdi_cudnn_add_reshape(graph *g, descriptor *x, descriptor *y)
     };
     add(g, GRDI_CUDNN_OP_RESHAPE, "a change of shape", COUNT(of_op), of_op);
 }
-
-void grdi_cudnn_add_bernoulli(graph *g, double probability, descriptor *seed, descriptor *offset,
-                              descriptor *y)
-{
-    static const char what[] = "a draw";
-    const int bernoulli = GRDI_CUDNN_BERNOULLI;
-    const attribute attributes[] = {
-        { GRDI_CUDNN_RNG_DISTRIBUTION, GRDI_CUDNN_IS_DISTRIBUTION, 1, &bernoulli },
-        { GRDI_CUDNN_RNG_PROBABILITY, GRDI_CUDNN_IS_F64, 1, &probability },
-    };
-    descriptor *is = grdi_cudnn_make(g, GRDI_CUDNN_RNG, what, COUNT(attributes), attributes);
-    const attribute of_op[] = {
-        { GRDI_CUDNN_OP_RNG_Y, GRDI_CUDNN_IS_DESCRIPTOR, 1, &y },
-        { GRDI_CUDNN_OP_RNG_IS, GRDI_CUDNN_IS_DESCRIPTOR, 1, &is },
-        { GRDI_CUDNN_OP_RNG_SEED, GRDI_CUDNN_IS_DESCRIPTOR, 1, &seed },
-        { GRDI_CUDNN_OP_RNG_OFFSET, GRDI_CUDNN_IS_DESCRIPTOR, 1, &offset },
-    };
-    add(g, GRDI_CUDNN_OP_RNG, what, COUNT(of_op), of_op);
-}

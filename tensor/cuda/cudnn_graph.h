@@ -79,9 +79,4 @@ void grdi_cudnn_add_reduction(grdi_cudnn_graph *graph, int mode, grdi_cudnn_desc
 void grdi_cudnn_add_reshape(grdi_cudnn_graph *graph, grdi_cudnn_descriptor *x,
                             grdi_cudnn_descriptor *y);
 
-/* y = 1 with that probability, else 0, drawn from a seed and an offset in memory. */
-void grdi_cudnn_add_bernoulli(grdi_cudnn_graph *graph, double probability,
-                              grdi_cudnn_descriptor *seed, grdi_cudnn_descriptor *offset,
-                              grdi_cudnn_descriptor *y);
-
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CANDIDATES = 16 };
+enum { MOST_CANDIDATES = 16, MOST_PLANS = 512 };
 
 typedef grdi_cudnn_graph graph;
 typedef grdi_cudnn_descriptor descriptor;
@@ -194,6 +194,10 @@ static void destroy(plan *p)
     free(p);
 }
 
+/* Where sizes change from call to call, making plans would take longer than computing. */
+static const plan one_too_many = { .graph = { .why = "sizes change too often: cuDNN has made 512 "
+                                                     "plans, and makes no more" } };
+
 /* What failed for want of memory is tried again the next time. */
 const plan *grdi_cudnn_plan_for(grdi_cudnn_plans *plans, const grdi_cudnn_attention *attention)
 {
@@ -202,6 +206,8 @@ const plan *grdi_cudnn_plan_for(grdi_cudnn_plans *plans, const grdi_cudnn_attent
     plan **place = place_of(plans, attention);
     if (*place)
         return *place;
+    if (plans->count >= MOST_PLANS)
+        return &one_too_many;
     plan *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;

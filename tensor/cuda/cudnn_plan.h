@@ -31,7 +31,8 @@ typedef struct grdi_cudnn_plans {
     size_t places, count;
 } grdi_cudnn_plans;
 
-/* The plan for it, made if need be; a refusal is kept like a plan. NULL: no memory. */
+/* The plan for it, made if need be, as long as there are not too many; a refusal is kept like a
+ * plan. NULL: no memory. */
 const grdi_cudnn_plan *grdi_cudnn_plan_for(grdi_cudnn_plans *plans,
                                            const grdi_cudnn_attention *attention);
 

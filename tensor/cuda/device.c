@@ -1,4 +1,5 @@
 #include "tensor/cuda/device.h"
+#include "tensor/cuda/cudnn_flash.h"
 #include "tensor/cuda/products.h"
 #include "tensor/object.h"
 
@@ -135,6 +136,7 @@ static grdi_cuda *make(const grdi_driver *driver, int n)
                                  .upload = grdi_cuda_upload,
                                  .download = grdi_cuda_download,
                                  .allow_tf32 = grdi_cuda_allow_tf32,
+                                 .attention_library = &grdi_cuda_cudnn,
                                  .state = cuda };
     if (start(cuda) == GRD_OK)
         return cuda;

@@ -34,6 +34,7 @@ typedef struct grdi_cuda {
     int ordinal, handle;
     int major, minor; /* of its compute capability */
     int multiprocessors;
+    bool tf32; /* products of f32 may take their factors as TF32 */
     size_t alignment; /* of blocks */
     const grdi_driver *driver;
     grdi_cu_context *context;

@@ -106,8 +106,8 @@ template <class T, int R> __device__ __forceinline__ void add_pairs(const grdi_c
                                            to.walked, 1 };
                     if (none_seen(pairs, at, SIDE))
                         continue;
-                    multiply_all<T, R>(f, dscores, dy, held, v);
-                    multiply_all<T, R>(f, weights, q, held, k);
+                    multiply_all<T, R, false>(f, dscores, dy, held, v, to.pairs);
+                    multiply_all<T, R, false>(f, weights, q, held, k, to.pairs);
                     weigh<T, R, false>(f, pairs, at, weights, dscores, 1, sides, to, false);
                     held = true;
 #pragma unroll
@@ -126,7 +126,8 @@ template <class T, int R> __device__ __forceinline__ void add_pairs(const grdi_c
 #define ADDITIVE(dtype, type, R)                                                                   \
     GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, flash_additive_##dtype, grdi_cuda_flash f)        \
     {                                                                                              \
-        add_pairs<type, R>(f);                                                                     \
+        if (is_wanted(f))                                                                          \
+            add_pairs<type, R>(f);                                                                 \
     }
 ADDITIVE(f32, float, 4)
 ADDITIVE(f64, double, 2)

@@ -34,11 +34,12 @@ template <class T> __device__ __forceinline__ T sum_of_row(T x)
 }
 
 /* Scores become exponentials; what was mixed before is brought to their scale. */
-template <class T, int R, int N>
+template <class T, int R, int N, bool TENSOR>
 __device__ __forceinline__ void exponentials(T (&scores)[R][tile_of<T>::PACK], running<T, R> &state,
                                              T (&mixed)[N][R][tile_of<T>::PACK])
 {
     constexpr int P = tile_of<T>::PACK;
+    T factors[R];
 #pragma unroll
     for (int i = 0; i < R; i++) {
         T most = scores[i][0], sum = 0;
@@ -52,13 +53,11 @@ __device__ __forceinline__ void exponentials(T (&scores)[R][tile_of<T>::PACK], r
             scores[i][j] = exp2(scores[i][j] - base);
             sum += scores[i][j];
         }
-        const T factor = exp2(state.most[i] - base);
-        state.sum[i] = fma(state.sum[i], factor, sum);
+        factors[i] = exp2(state.most[i] - base);
+        state.sum[i] = fma(state.sum[i], factors[i], sum);
         state.most[i] = most;
-#pragma unroll
-        for (int e = 0; e < N * P; e++)
-            mixed[e / P][i][e % P] = factor == 0 ? 0 : mixed[e / P][i][e % P] * factor;
     }
+    scale_rows<T, R, N, TENSOR>(mixed, factors);
 }
 
 template <class T, int R>
@@ -76,27 +75,27 @@ __device__ __forceinline__ void drop(const grdi_cuda_flash &f, const head_pairs 
 }
 
 /* Divides by the sums, and writes them. */
-template <class T, int R, int N>
+template <class T, int R, int N, bool TENSOR>
 __device__ __forceinline__ void finish(const grdi_cuda_flash &f, double *sums, int count,
                                        running<T, R> &state, T (&mixed)[N][R][tile_of<T>::PACK])
 {
-    constexpr int P = tile_of<T>::PACK;
+    T factors[R];
 #pragma unroll
     for (int i = 0; i < R; i++) {
-        const T sum = sum_of_row(state.sum[i]), factor = sum == 0 ? 0 : 1 / sum;
+        const T sum = sum_of_row(state.sum[i]);
         const int r = row_of<T, R>(i);
         if (sums && r < count && threadIdx.x % 16 == 0)
             sums[r * f.sum[2]] =
                 sum == 0 ? -INFINITY : LN_2 * (double)state.most[i] + log((double)sum);
-#pragma unroll
-        for (int e = 0; e < N * P; e++)
-            mixed[e / P][i][e % P] *= factor;
+        factors[i] = sum == 0 ? 0 : 1 / sum;
     }
+    scale_rows<T, R, N, TENSOR>(mixed, factors);
 }
 
 /* A block has a tile's queries of a head, and N SIDE columns of the values; the last queries, which
  * see the most keys if they see only earlier ones, come first. */
-template <class T, int R, int N> __device__ __forceinline__ void attend(const grdi_cuda_flash &f)
+template <class T, int R, int N, bool TENSOR>
+__device__ __forceinline__ void attend(const grdi_cuda_flash &f)
 {
     constexpr int P = tile_of<T>::PACK, SIDE = tile_of<T>::SIDE, ALL = tile_of<T>::ALL;
     GRDI_SHARED_REST(double, memory);
@@ -129,31 +128,35 @@ template <class T, int R, int N> __device__ __forceinline__ void attend(const gr
             const operand<T> k = { f.key, rows_from(f.key, b, of_key, key, keys.last), walked, 1 };
             const operand<T> v = { f.value, rows_from(f.value, b, of_key, key, keys.last), walked,
                                    1 };
-            multiply_all<T, R>(f, scores, queries, held, k);
+            multiply_all<T, R, TENSOR>(f, scores, queries, held, k, weights);
             const unsigned seen = seen_bits<T, R, false>(pairs, at);
             score<T, R, false>(f, pairs, at, seen, scores, weights, nullptr);
-            exponentials<T, R, N>(scores, state, mixed);
+            exponentials<T, R, N, TENSOR>(scores, state, mixed);
             drop<T, R>(f, pairs, at, scores);
             hide_zeros<T, R>(scores);
             show<T, R>(weights, scores);
-            mix_all<T, R, N>(f, mixed, weights, v, column, false, false);
+            mix_all<T, R, N, TENSOR>(f, mixed, weights, v, column, false, false);
         }
     }
     double *sums = f.logsumexp + b * f.sum[0] + h * f.sum[1] + query * f.sum[2];
-    finish<T, R, N>(f, column == 0 ? sums : nullptr, queries.rows.count, state, mixed);
-    write_all<T, R, N>(f, f.output, rows_from(f.output, b, h, query, f.queries), column, weights,
-                       mixed);
+    finish<T, R, N, TENSOR>(f, column == 0 ? sums : nullptr, queries.rows.count, state, mixed);
+    write_all<T, R, N, TENSOR>(f, f.output, rows_from(f.output, b, h, query, f.queries), column,
+                               weights, mixed);
 }
 
-/* flash_attention_N, of what is computed in. */
-#define ATTEND(dtype, type, R, N)                                                                  \
-    GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, flash_attention_##N##_##dtype, grdi_cuda_flash f) \
+/* flash_attention_N, of what is computed in; and tf32_attention_N. */
+#define ATTEND(name, type, R, N, TENSOR)                                                           \
+    GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, name, grdi_cuda_flash f)                          \
     {                                                                                              \
-        attend<type, R, N>(f);                                                                     \
+        if (is_wanted(f))                                                                          \
+            attend<type, R, N, TENSOR>(f);                                                         \
     }
-ATTEND(f32, float, 8, 1)
-ATTEND(f32, float, 8, 2)
-ATTEND(f32, float, 4, 4)
-ATTEND(f64, double, 4, 1)
-ATTEND(f64, double, 4, 2)
-ATTEND(f64, double, 4, 4)
+ATTEND(flash_attention_1_f32, float, 8, 1, false)
+ATTEND(flash_attention_2_f32, float, 8, 2, false)
+ATTEND(flash_attention_4_f32, float, 4, 4, false)
+ATTEND(flash_attention_1_f64, double, 4, 1, false)
+ATTEND(flash_attention_2_f64, double, 4, 2, false)
+ATTEND(flash_attention_4_f64, double, 4, 4, false)
+ATTEND(tf32_attention_1_f32, float, 8, 1, true)
+ATTEND(tf32_attention_2_f32, float, 8, 2, true)
+ATTEND(tf32_attention_4_f32, float, 4, 4, true)

@@ -8,10 +8,15 @@
 #ifndef GRDI_CUDA_FLASH_ATTENTION_CUH
 #define GRDI_CUDA_FLASH_ATTENTION_CUH
 
-#include "tensor/cuda/flash_tiles.cuh"
+#include "tensor/cuda/flash_products.cuh"
 #include "tensor/philox.h"
 
 const double LOG2_E = 1.4426950408889634, LN_2 = 0.69314718055994531;
+
+__device__ __forceinline__ bool is_wanted(const grdi_cuda_flash &f)
+{
+    return !f.only_if || *f.only_if;
+}
 
 /* ---- Which pairs there are ---- */
 

@@ -34,8 +34,9 @@ typedef struct grdi_cuda_flash {
     const int64_t *lengths; /* NULL: all keys */
     int64_t length;         /* their stride */
     double *logsumexp;
-    int64_t sum[3]; /* its strides */
-    void *sides;    /* of backward, [3, B, Hq, L] of the numbers that are computed with */
+    int64_t sum[3];     /* its strides */
+    const int *only_if; /* nothing is done where it is 0; NULL: it is done */
+    void *sides;        /* of backward, [3, B, Hq, L] of the numbers that are computed with */
 } grdi_cuda_flash;
 
 #endif

@@ -2,7 +2,7 @@
 
 /* The gradients of a tile's keys and values, N SIDE columns of each: sums over all queries of all
  * heads that share them. */
-template <class T, int R, int N>
+template <class T, int R, int N, bool TENSOR>
 __device__ __forceinline__ void add_queries(const grdi_cuda_flash &f)
 {
     constexpr int P = tile_of<T>::PACK, SIDE = tile_of<T>::SIDE;
@@ -35,30 +35,35 @@ __device__ __forceinline__ void add_queries(const grdi_cuda_flash &f)
 #pragma unroll
             for (int j = 0; j < P; j++)
                 sides[j] = side_of<T>(f, b, h, query + column_of<T>() + j);
-            multiply_all<T, R>(f, weights, k, held, q);
-            const bool finite = multiply_all<T, R>(f, dscores, v, held, dy);
+            multiply_all<T, R, TENSOR>(f, weights, k, held, q, to.pairs);
+            const bool finite = multiply_all<T, R, TENSOR>(f, dscores, v, held, dy, to.pairs);
             weigh<T, R, true>(f, pairs, at, weights, dscores, (T)f.scale, sides, to, true);
             show<T, R>(to.pairs, weights);
-            mix_all<T, R, N>(f, dvalue, to.pairs, dy, column, v.fits(), finite);
+            mix_all<T, R, N, TENSOR>(f, dvalue, to.pairs, dy, column, v.fits(), finite);
             __syncwarp();
             show<T, R>(to.pairs, dscores);
-            mix_all<T, R, N>(f, dkey, to.pairs, q, column, false, false);
+            mix_all<T, R, N, TENSOR>(f, dkey, to.pairs, q, column, false, false);
         }
     }
-    write_all<T, R, N>(f, f.dkey, rows_from(f.dkey, b, of_key, key, count), column, to.pairs, dkey);
-    write_all<T, R, N>(f, f.dvalue, rows_from(f.dvalue, b, of_key, key, count), column, to.pairs,
-                       dvalue);
+    write_all<T, R, N, TENSOR>(f, f.dkey, rows_from(f.dkey, b, of_key, key, count), column,
+                               to.pairs, dkey);
+    write_all<T, R, N, TENSOR>(f, f.dvalue, rows_from(f.dvalue, b, of_key, key, count), column,
+                               to.pairs, dvalue);
 }
 
-/* flash_keys_N, of what is computed in. */
-#define KEYS(dtype, type, R, N)                                                                    \
-    GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, flash_keys_##N##_##dtype, grdi_cuda_flash f)      \
+/* flash_keys_N, of what is computed in; and tf32_keys_N. */
+#define KEYS(name, type, R, N, TENSOR)                                                             \
+    GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, name, grdi_cuda_flash f)                          \
     {                                                                                              \
-        add_queries<type, R, N>(f);                                                                \
+        if (is_wanted(f))                                                                          \
+            add_queries<type, R, N, TENSOR>(f);                                                    \
     }
-KEYS(f32, float, 4, 1)
-KEYS(f32, float, 4, 2)
-KEYS(f32, float, 4, 4)
-KEYS(f64, double, 2, 1)
-KEYS(f64, double, 2, 2)
-KEYS(f64, double, 2, 4)
+KEYS(flash_keys_1_f32, float, 4, 1, false)
+KEYS(flash_keys_2_f32, float, 4, 2, false)
+KEYS(flash_keys_4_f32, float, 4, 4, false)
+KEYS(flash_keys_1_f64, double, 2, 1, false)
+KEYS(flash_keys_2_f64, double, 2, 2, false)
+KEYS(flash_keys_4_f64, double, 2, 4, false)
+KEYS(tf32_keys_1_f32, float, 4, 1, true)
+KEYS(tf32_keys_2_f32, float, 4, 2, true)
+KEYS(tf32_keys_4_f32, float, 4, 4, true)

@@ -22,7 +22,8 @@ template <class T> __device__ __forceinline__ void prepare(const grdi_cuda_flash
 }
 
 /* The gradient of a tile's queries, N SIDE columns of it. */
-template <class T, int R, int N> __device__ __forceinline__ void add_keys(const grdi_cuda_flash &f)
+template <class T, int R, int N, bool TENSOR>
+__device__ __forceinline__ void add_keys(const grdi_cuda_flash &f)
 {
     constexpr int P = tile_of<T>::PACK, SIDE = tile_of<T>::SIDE;
     GRDI_SHARED_REST(double, memory);
@@ -54,34 +55,39 @@ template <class T, int R, int N> __device__ __forceinline__ void add_keys(const 
                                    1 };
             const operand<T> v = { f.value, rows_from(f.value, b, of_key, key, keys.last),
                                    to.walked, 1 };
-            multiply_all<T, R>(f, dscores, dy, held, v);
-            const bool finite = multiply_all<T, R>(f, weights, q, held, k);
+            multiply_all<T, R, TENSOR>(f, dscores, dy, held, v, to.pairs);
+            const bool finite = multiply_all<T, R, TENSOR>(f, weights, q, held, k, to.pairs);
             weigh<T, R, false>(f, pairs, at, weights, dscores, (T)f.scale, sides, to, true);
             show<T, R>(to.pairs, dscores);
-            mix_all<T, R, N>(f, dquery, to.pairs, k, column, q.fits(), finite);
+            mix_all<T, R, N, TENSOR>(f, dquery, to.pairs, k, column, q.fits(), finite);
         }
     }
-    write_all<T, R, N>(f, f.dquery, rows_from(f.dquery, b, h, query, f.queries), column, to.pairs,
-                       dquery);
+    write_all<T, R, N, TENSOR>(f, f.dquery, rows_from(f.dquery, b, h, query, f.queries), column,
+                               to.pairs, dquery);
 }
 
-/* Each of what is computed in; flash_queries_N. */
+/* Each of what is computed in; flash_queries_N and tf32_queries_N. */
 #define SIDES(dtype, type)                                                                         \
     GRDI_KERNEL(flash_sides_##dtype, grdi_cuda_flash f)                                            \
     {                                                                                              \
-        prepare<type>(f);                                                                          \
+        if (is_wanted(f))                                                                          \
+            prepare<type>(f);                                                                      \
     }
 SIDES(f32, float)
 SIDES(f64, double)
 
-#define QUERIES(dtype, type, R, N)                                                                 \
-    GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, flash_queries_##N##_##dtype, grdi_cuda_flash f)   \
+#define QUERIES(name, type, R, N, TENSOR)                                                          \
+    GRDI_KERNEL_OF(tile_of<type>::SIDE / (R)*16, name, grdi_cuda_flash f)                          \
     {                                                                                              \
-        add_keys<type, R, N>(f);                                                                   \
+        if (is_wanted(f))                                                                          \
+            add_keys<type, R, N, TENSOR>(f);                                                       \
     }
-QUERIES(f32, float, 4, 1)
-QUERIES(f32, float, 4, 2)
-QUERIES(f32, float, 4, 4)
-QUERIES(f64, double, 2, 1)
-QUERIES(f64, double, 2, 2)
-QUERIES(f64, double, 2, 4)
+QUERIES(flash_queries_1_f32, float, 4, 1, false)
+QUERIES(flash_queries_2_f32, float, 4, 2, false)
+QUERIES(flash_queries_4_f32, float, 4, 4, false)
+QUERIES(flash_queries_1_f64, double, 2, 1, false)
+QUERIES(flash_queries_2_f64, double, 2, 2, false)
+QUERIES(flash_queries_4_f64, double, 2, 4, false)
+QUERIES(tf32_queries_1_f32, float, 4, 1, true)
+QUERIES(tf32_queries_2_f32, float, 4, 2, true)
+QUERIES(tf32_queries_4_f32, float, 4, 4, true)

@@ -252,73 +252,6 @@ __device__ __forceinline__ void mix_carefully(T (&mixed)[R][tile_of<T>::PACK], c
     }
 }
 
-/* The rows of one side, and where a tile of them lies. `room`: that many tiles. */
-template <class T> struct operand {
-    const grdi_cuda_rows &x;
-    some_rows rows;
-    T *tile;
-    int room;
-
-    __device__ __forceinline__ bool fits() const
-    {
-        return x.size <= room * tile_of<T>::SIDE;
-    }
-};
-
-/* sum = down across^T, all columns of both. `held`: down's tiles are there already. Whether all of
- * the last columns of `across` is finite: if it fits, it stays. */
-template <class T, int R>
-__device__ __forceinline__ bool multiply_all(const grdi_cuda_flash &f,
-                                             T (&sum)[R][tile_of<T>::PACK], const operand<T> &down,
-                                             bool held, const operand<T> &across)
-{
-    constexpr int P = tile_of<T>::PACK, SIDE = tile_of<T>::SIDE;
-    bool finite;
-    int column = 0;
-#pragma unroll
-    for (int e = 0; e < R * P; e++)
-        sum[e / P][e % P] = 0;
-#pragma unroll 1
-    do {
-        T *tile = down.tile + (down.fits() ? column / SIDE * tile_of<T>::ALL : 0);
-        const int depth = down.x.size - column < SIDE ? down.x.size - column : SIDE;
-        __syncthreads();
-        if (!held || !down.fits())
-            read_tile<false>(f, tile, down.x, down.rows, column);
-        finite = read_tile<true>(f, across.tile, across.x, across.rows, column);
-        finite = !__syncthreads_or(!finite);
-        multiply<T, R>(sum, tile, across.tile, depth);
-        column += SIDE;
-    } while (column < down.x.size);
-    return finite;
-}
-
-/* mixed [n] += weights across, its n-th SIDE columns from `column` on. `held`: its tile is there,
- * and all or not all of it is finite. */
-template <class T, int R, int N>
-__device__ __forceinline__ void
-mix_all(const grdi_cuda_flash &f, T (&mixed)[N][R][tile_of<T>::PACK], const T *weights,
-        const operand<T> &across, int column, bool held, bool finite)
-{
-    constexpr int SIDE = tile_of<T>::SIDE;
-    const int count = across.rows.count < SIDE ? across.rows.count : SIDE;
-    __syncwarp();
-#pragma unroll 1
-    for (int n = 0; n < N && column + n * SIDE < across.x.size; n++) {
-        if (!held) {
-            __syncthreads();
-            finite = read_tile<true>(f, across.tile, across.x, across.rows, column + n * SIDE);
-            finite = !__syncthreads_or(!finite);
-        }
-#pragma unroll
-        for (int m = 0; m < N; m++) /* registers have no index */
-            if (m == n && finite)
-                mix<T, R>(mixed[m], weights, across.tile, count);
-            else if (m == n)
-                mix_carefully<T, R>(mixed[m], weights, across.tile, count);
-    }
-}
-
 /* This thread's part of a tile of pairs, which the 16 threads of its rows may read after a
  * __syncwarp. */
 template <class T, int R>
@@ -343,29 +276,6 @@ __device__ __forceinline__ void look(const T *tile, T (&pairs)[R][tile_of<T>::PA
 #pragma unroll
         for (int j = 0; j < tile_of<T>::PACK; j++)
             pairs[i][j] = p.at[j];
-    }
-}
-
-/* Writes what was mixed; `tile` is only a way to it that needs no code for each register. */
-template <class T, int R, int N>
-__device__ __forceinline__ void write_all(const grdi_cuda_flash &f, const grdi_cuda_rows &x,
-                                          some_rows rows, int column, T *tile,
-                                          const T (&mixed)[N][R][tile_of<T>::PACK])
-{
-    __syncwarp();
-#pragma unroll 1
-    for (int n = 0; n < N; n++) {
-        const int first = column + n * tile_of<T>::SIDE + column_of<T>();
-#pragma unroll
-        for (int m = 0; m < N; m++)
-            if (m == n)
-                show<T, R>(tile, mixed[m]);
-#pragma unroll 1
-        for (int i = 0; i < R && first < x.size; i++) {
-            const int r = row_of<T, R>(i);
-            if (r < rows.count)
-                write_pack(f, x, rows.at + r * x.row, first, pack_at(tile, r, column_of<T>()));
-        }
     }
 }
 

@@ -41,7 +41,6 @@ typedef struct grdi_cuda_products {
     grdi_cublas_handle *handle; /* NULL: the library gave none */
     plan *at[PLACES];
     int count;
-    bool tf32;
 } products;
 
 /* ---- Plans ---- */
@@ -366,7 +365,7 @@ grd_status grdi_cuda_product(grd_device *device, const grdi_array *y, const grdi
     call c = { .y = y, .a = a, .b = b, .bias = bias };
     if (!all)
         return GRD_ERROR_MEMORY;
-    if (!all->handle || !describe(&c, all->tf32))
+    if (!all->handle || !describe(&c, cuda->tf32))
         return GRD_OK;
     for (int64_t n = 0; n < c.calls && status == GRD_OK && (n == 0 || *done); n++) {
         const addresses at = addresses_of(&c, n);
@@ -376,11 +375,7 @@ grd_status grdi_cuda_product(grd_device *device, const grdi_array *y, const grdi
     return status;
 }
 
-grd_status grdi_cuda_allow_tf32(grd_device *device, bool allow)
+void grdi_cuda_allow_tf32(grd_device *device, bool allow)
 {
-    products *all = started(grdi_cuda_of(device), grdi_cuda_cublas());
-    if (!all)
-        return GRD_ERROR_MEMORY;
-    all->tf32 = allow;
-    return GRD_OK;
+    grdi_cuda_of(device)->tf32 = allow;
 }

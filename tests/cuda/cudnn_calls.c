@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <gradus/gradus.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,17 +92,19 @@ static grd_tensor *value_of(const call *c, which w, grd_rng *rng)
     const bool given = w <= DOUTPUT || w == ADDITIVE;
     grd_tensor *x = given ? grd_randn(rng, shape) : grd_full(shape, w == DADDITIVE ? 1 : 7);
     x = grd_cast(grd_cast(x, c->bf16 ? GRD_BF16 : GRD_F16), GRD_F32);
+    if (c->poisoned && (w == KEY || w == VALUE))
+        grd_fill_(grd_select(x, 2, grd_tensor_size(x, 2) - 1), NAN);
     if (w > DVALUE || c->heads_first || (w == DOUTPUT && c->doutput_first))
         return x;
     return grd_transpose(grd_contiguous(grd_transpose(x, 1, 2)), 1, 2);
 }
 
-/* The same on a device, of its own dtype. */
-static grdi_array on(grd_device *device, const grd_tensor *x, const call *c)
+/* The same on a device, of its own dtype: dadditive stays f32. */
+static grdi_array on(grd_device *device, const grd_tensor *x, const call *c, which w)
 {
     const bool floating = x->array.dtype == GRD_F32;
     grdi_array y = x->array;
-    if (floating && device != grd_cpu())
+    if (floating && w != DADDITIVE && device != grd_cpu())
         y.dtype = c->bf16 ? GRD_BF16 : GRD_F16;
     const grd_tensor *flat = grd_zeros(GRD_SHAPE(grdi_count(&x->array)));
     memcpy(flat->array.data, x->array.data,
@@ -140,7 +143,7 @@ static void set(side *s, const call *c, grd_device *device, grd_tensor *const va
                            .by_length = c->by_length };
     for (which w = QUERY; w < ARRAYS; w++)
         if (has(c, w))
-            s->x[w] = on(device, value[w], c);
+            s->x[w] = on(device, value[w], c, w);
     set_mask(s, c);
 }
 

@@ -25,6 +25,7 @@ typedef struct call {
     int64_t key_heads, queries, keys, size, value_size;
     bool bf16, causal, by_length, heads_first;
     bool doutput_first; /* the heads of doutput alone lie first */
+    bool poisoned;      /* the last key and its value are NaN */
     int64_t offset, window, softcap, appended;
     int keep, additive;
     const int64_t *lengths;

@@ -61,7 +61,6 @@ size_t size_of(int type)
     case GRDI_CUDNN_IS_MODE:
     case GRDI_CUDNN_IS_HEURISTIC:
     case GRDI_CUDNN_IS_REDUCTION:
-    case GRDI_CUDNN_IS_DISTRIBUTION:
         return 4;
     default:
         return 8;
@@ -302,20 +301,6 @@ void run_reshape(running &r, const descriptor *op)
     y.each([&](const index &i) { r.write(y, i, places.count(y.at(i)) ? places[y.at(i)] : NAN); });
 }
 
-void run_bernoulli(running &r, const descriptor *op)
-{
-    const descriptor *is = get<descriptor *>(op, GRDI_CUDNN_OP_RNG_IS);
-    const double probability = get<double>(is, GRDI_CUDNN_RNG_PROBABILITY);
-    const tensor seed = part(op, GRDI_CUDNN_OP_RNG_SEED), y = part(op, GRDI_CUDNN_OP_RNG_Y);
-    const tensor offset = part(op, GRDI_CUDNN_OP_RNG_OFFSET);
-    const uint64_t key = (uint64_t)r.read(seed, {}) * 31 + (uint64_t)r.read(offset, {});
-    y.each([&](const index &i) {
-        uint64_t x = (key + (uint64_t)y.at(i) + 1) * UINT64_C(0x9E3779B97F4A7C15);
-        x = (x ^ x >> 29) * UINT64_C(0xBF58476D1CE4E5B9);
-        r.write(y, i, (double)(x >> 11) * 0x1p-53 < probability);
-    });
-}
-
 void run_op(running &r, const descriptor *op)
 {
     if (op->kind == GRDI_CUDNN_OP_POINTWISE)
@@ -324,10 +309,8 @@ void run_op(running &r, const descriptor *op)
         run_matmul(r, op);
     else if (op->kind == GRDI_CUDNN_OP_REDUCTION)
         run_reduction(r, op);
-    else if (op->kind == GRDI_CUDNN_OP_RESHAPE)
-        run_reshape(r, op);
     else
-        run_bernoulli(r, op);
+        run_reshape(r, op);
 }
 
 const descriptor *graph_of(const descriptor *plan)

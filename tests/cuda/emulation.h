@@ -127,6 +127,41 @@ template <class T> T __shfl_up_sync(unsigned mask, T value, unsigned delta)
     return emulation::shuffle(mask, value, lane >= delta ? lane - delta : lane);
 }
 
+/* What tensor cores do (tensor/cuda/flash_tensor.cuh). TF32: to the nearest of 10 bits of fraction,
+ * halves away from 0. */
+inline unsigned tf32_of(float x)
+{
+    unsigned bits;
+    memcpy(&bits, &x, sizeof bits);
+    return std::isfinite(x) ? (bits + 0x1000) & ~0x1fffu : bits;
+}
+
+inline float float_of(unsigned bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+inline void add_products(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2])
+{
+    const unsigned lane = emulation::lane(), group = lane / 4;
+    unsigned mine[6];
+    memcpy(mine, a, sizeof a);
+    memcpy(mine + 4, b, sizeof b);
+    memcpy(emulation::exchange_of(lane), mine, sizeof mine);
+    emulation::wait_for_warp(~0u);
+    for (unsigned k = 0; k < 8; k++)
+        for (unsigned c = 0; c < 4; c++) {
+            unsigned row[6], column[6];
+            memcpy(row, emulation::exchange_of(group * 4 + k % 4), sizeof row);
+            memcpy(column, emulation::exchange_of((lane % 4 * 2 + c % 2) * 4 + k % 4),
+                   sizeof column);
+            sum[c] += float_of(row[c / 2 + k / 4 * 2]) * float_of(column[4 + k / 4]);
+        }
+    emulation::wait_for_warp(~0u);
+}
+
 inline unsigned __ballot_sync(unsigned mask, bool value)
 {
     unsigned seen = 0;
@@ -177,10 +212,14 @@ inline uint64_t __umul64hi(uint64_t a, uint64_t b)
     return (uint64_t)((unsigned __int128)a * b >> 64);
 }
 
+/* As exact as a GPU's: whole quarters of a turn are taken off before pi rounds. */
 inline void sincospi(double x, double *sine, double *cosine)
 {
-    *sine = std::sin(x * 3.14159265358979323846);
-    *cosine = std::cos(x * 3.14159265358979323846);
+    const double quarters = std::nearbyint(2 * x);
+    const double rest = (x - quarters / 2) * 3.14159265358979323846;
+    const double turned[4] = { std::sin(rest), std::cos(rest), -std::sin(rest), -std::cos(rest) };
+    *sine = turned[(int)quarters & 3];
+    *cosine = turned[((int)quarters + 1) & 3];
 }
 
 inline int __popc(unsigned bits)

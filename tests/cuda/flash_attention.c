@@ -1,6 +1,7 @@
 /* Attention's kernels for GPUs against the CPU's plain loops in f64: random options at sizes that
  * fill no tile, and what hidden rows may hold. A case is its number: TEST_FLASH="FIRST COUNT" runs
  * others. */
+#include "tensor/cuda/products.h"
 #include "tensor/front.h"
 #include "tests/cuda/emulated.h"
 
@@ -236,10 +237,12 @@ static void expect_same(const random_case *c, const char *what, const results *f
     }
 }
 
-static void check(unsigned number, grd_dtype dtype, const char *what, double rtol)
+/* Of numbers that `held` holds. */
+static void check_of(unsigned number, grd_dtype held, grd_dtype dtype, const char *what,
+                     double rtol)
 {
     grd_scope *scope = grd_scope_begin();
-    const random_case c = choose(number, dtype);
+    const random_case c = choose(number, held);
     const results expected = compute(&c, grd_cpu(), GRD_F64);
     const results found = compute(&c, grd_cuda(0), dtype);
     expect_same(&c, what, &found, &expected, rtol);
@@ -248,7 +251,7 @@ static void check(unsigned number, grd_dtype dtype, const char *what, double rto
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "case %u: %s", number, grd_error_message());
 }
 
-static void sweep(int count, grd_dtype dtype, const char *what, double rtol)
+static void sweep_of(int count, grd_dtype held, grd_dtype dtype, const char *what, double rtol)
 {
     int first = 0;
     const char *given = getenv("TEST_FLASH");
@@ -256,7 +259,12 @@ static void sweep(int count, grd_dtype dtype, const char *what, double rtol)
     if (given)
         cr_assert_eq(sscanf(given, "%d %d", &first, &count), 2);
     for (int i = 0; i < count; i++)
-        check((unsigned)(first + i), dtype, what, rtol);
+        check_of((unsigned)(first + i), held, dtype, what, rtol);
+}
+
+static void sweep(int count, grd_dtype dtype, const char *what, double rtol)
+{
+    sweep_of(count, dtype, dtype, what, rtol);
 }
 
 Test(cuda_flash_attention, f64_agrees)
@@ -277,4 +285,43 @@ Test(cuda_flash_attention, f16_agrees)
 Test(cuda_flash_attention, bf16_agrees)
 {
     sweep(12, GRD_BF16, "bf16", 4e-2);
+}
+
+/* By tensor cores. Of numbers that TF32 holds products are exact, and only weights and gradients of
+ * scores are rounded to 11 bits, each for itself; other numbers are rounded before. */
+Test(cuda_flash_attention, tf32_agrees)
+{
+    need_gpu();
+    grdi_cuda_allow_tf32(grd_cuda(0), true);
+    sweep_of(12, GRD_F16, GRD_F32, "TF32 of its numbers", 3e-3);
+    sweep(4, GRD_F32, "TF32", 2e-2);
+}
+
+static grd_tensor *attend_with(const random_case *c, bool tf32)
+{
+    grd_device *gpu = grd_cuda(0);
+    grdi_flash_call call = c->call;
+    grd_tensor *logsumexp;
+    call.query = grd_to_device(grd_cast(call.query, GRD_F32), gpu);
+    call.key = grd_to_device(grd_cast(call.key, GRD_F32), gpu);
+    call.value = grd_to_device(grd_cast(call.value, GRD_F32), gpu);
+    grdi_cuda_allow_tf32(gpu, tf32);
+    return grd_to_device(grdi_flash_attention(&call, &logsumexp), grd_cpu());
+}
+
+Test(cuda_flash_attention, tf32_is_asked_for)
+{
+    need_gpu();
+    grd_scope *scope = grd_scope_begin();
+    grd_rng *rng = grd_rng_create(1);
+    random_case c = { 0 };
+    const grd_tensor **parts[] = { &c.call.query, &c.call.key, &c.call.value };
+    for (int i = 0; i < 3; i++)
+        *parts[i] = grd_randn(rng, GRD_SHAPE(1, 2, 9, 16));
+    c.call.scale = 0.25;
+    c.call.left = c.call.right = INT64_MAX;
+    const grd_tensor *plain = attend_with(&c, false), *fast = attend_with(&c, true);
+    cr_assert(!grd_equal(plain, fast));
+    cr_assert(grd_equal(plain, attend_with(&c, false)));
+    cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
 }

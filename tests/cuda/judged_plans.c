@@ -67,7 +67,6 @@ typedef struct call {
     int additive;
     bool f16, padded, windowed;
     int causal;
-    double dropout;
 } call;
 
 enum { TOP = GRDI_CUDNN_TOP_LEFT, BOTTOM = GRDI_CUDNN_BOTTOM_RIGHT };
@@ -103,17 +102,13 @@ static const call calls[] = {
     { .name = "additive, causal from the end", .additive = PER_PAIR, .causal = BOTTOM },
     { .name = "additive, window", .additive = PER_PAIR, .causal = TOP, .windowed = true },
     { .name = "additive, T 77", .additive = PER_PAIR, .queries = 77, .keys = 77 },
-    { .name = "dropout", .dropout = 0.1 },
-    { .name = "dropout, causal", .dropout = 0.1, .causal = TOP },
-    { .name = "dropout, causal, window", .dropout = 0.1, .causal = TOP, .windowed = true },
     { .name = "grouped heads", .key_heads = 2, .causal = TOP },
     { .name = "one head of keys", .key_heads = 1, .causal = TOP },
     { .name = "everything",
       .key_heads = 2,
       .additive = PER_PAIR,
       .padded = true,
-      .causal = TOP,
-      .dropout = 0.1 },
+      .causal = TOP },
     { .name = "T 1000", .causal = TOP, .queries = 1000, .keys = 1000 },
     { .name = "T 77", .causal = TOP, .queries = 77, .keys = 77 },
     { .name = "T 1", .queries = 1, .keys = 1 },
@@ -163,7 +158,6 @@ static grdi_cudnn_attention attention_of(const call *c)
         .padded = c->padded,
         .causal = c->causal,
         .windowed = c->windowed,
-        .dropout = c->dropout,
     };
     const int64_t pairs[] = { a.batch, a.heads, a.queries, a.keys };
     a.value_size = or_else(c->value_size, a.size);

@@ -369,6 +369,73 @@ class Explain(Attention):
         self.expect(FAILED, gradus("attention", "explain", self.case), "align")
 
 
+EMULATED = os.environ.get("GRADUS_EMULATED")
+
+
+def causal():
+    """Of one query, key and value each, with a gradient."""
+    rng = np.random.default_rng(3)
+    arrays = {"inputs/" + name: rng.standard_normal((2, 4, 16, 8)) for name in ("query", "key", "value")}
+    return ({"module": "scaled_dot_product_attention", "causal": True},
+            arrays | {"grad_output": rng.standard_normal((2, 4, 16, 8))})
+
+
+class Narrow(Attention):
+    """16 bits, on the processor and on an emulated GPU with a stand-in for cuDNN."""
+    ALLOWED = {"float16": 0.005, "bfloat16": 0.04}
+
+    def setUp(self):
+        super().setUp()
+        self.gpu = os.environ | {"GRADUS_CUDA_DRIVER": str(EMULATED), "GRADUS_CUDNN": str(EMULATED)}
+        write(self.case, *causal())
+        _, self.truth = self.outcome()
+
+    def close(self, dtype):
+        with h5py.File(self.result) as file:
+            found = datasets(file)
+            self.assertEqual(set(found), set(self.truth))
+            for name, expected in self.truth.items():
+                self.assertEqual(found[name].dtype, "float32")
+                np.testing.assert_allclose(found[name], expected, atol=self.ALLOWED[dtype], rtol=self.ALLOWED[dtype])
+            return file.attrs["kernel"], file.attrs["device"]
+
+    def explain(self, *arguments, **variables):
+        found = gradus("attention", "explain", self.case, "--device", "cuda", *arguments, env=self.gpu | variables)
+        return self.expect(0, found).stdout
+
+    def test_on_the_processor(self):
+        for dtype in self.ALLOWED:
+            self.expect(0, self.run_case("--dtype", dtype))
+            self.assertEqual(self.close(dtype), ("flash", "cpu"))
+            said = self.expect(0, gradus("attention", "explain", self.case, "--dtype", dtype)).stdout
+            self.assertTrue(said.startswith(dtype + " on cpu\n"), said)
+
+    def test_a_module_of_16_bits(self):
+        write(self.case, *unbatched())
+        _, self.truth = self.outcome()
+        self.expect(0, self.run_case("--dtype", "float16"))
+        self.close("float16")
+
+    @unittest.skipUnless(EMULATED, "this build has no emulated GPU")
+    def test_cudnn_is_told_and_runs(self):
+        for dtype in self.ALLOWED:
+            self.assertEqual(self.explain("--dtype", dtype),
+                             f"{dtype} on cuda\nforward only     cudnn\nwith gradients   cudnn\n")
+            self.expect(0, self.run_case("--dtype", dtype, "--device", "cuda", "--kernel", "fused", env=self.gpu))
+            self.assertEqual(self.close(dtype), ("cudnn", "cuda"))
+
+    @unittest.skipUnless(EMULATED, "this build has no emulated GPU")
+    def test_why_cudnn_is_not_taken(self):
+        for arguments, variables, why in [
+                (["--dtype", "float32"], {}, "cuDNN takes f16 and bf16 alone"),
+                (["--dtype", "bfloat16"], {"GRADUS_CUDNN": "0"}, "GRADUS_CUDNN=0 switches cuDNN off"),
+                (["--dtype", "bfloat16"], {"FAKE_CUDNN_VERSION": "90500"},
+                 "cuDNN is 9.5, and 9.19 is the oldest that will do")]:
+            said = json.loads(self.explain("--json", *arguments, **variables))
+            refused = {"kernel": "flash", "refused": [{"kernel": "cudnn", "reason": why}]}
+            self.assertEqual((said["forward"], said["with_gradients"]), (refused, refused))
+
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

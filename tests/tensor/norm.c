@@ -111,3 +111,25 @@ Test(norm, logsumexp_of_infinities_and_no_numbers)
     cr_assert_eq(grd_item(grd_logsumexp(grd_zeros(GRD_SHAPE(0)), 0, GRD_DROP_DIMS)), -INFINITY);
     cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
 }
+
+/* A NaN makes all of its row NaN, as the mean of squares has it; other rows are what they were. */
+Test(norm, a_nan_fills_its_row)
+{
+    for (int columns = 3; columns < 40; columns += 9) {
+        grd_scope *scope = grd_scope_begin();
+        float values[2 * 40], y[2 * 40];
+        for (int i = 0; i < 2 * columns; i++)
+            values[i] = i == columns - 1 ? NAN : (float)i;
+        const grd_tensor *x = grd_from_f32(values, 2 * columns, GRD_SHAPE(2, columns));
+        const grd_tensor *ones = grd_ones(GRD_SHAPE(columns));
+        for (int centred = 0; centred < 2; centred++) {
+            const grd_tensor *normal =
+                centred ? grd_layer_norm(x, ones, NULL, 1e-5) : grd_rms_norm(x, ones, 1e-5);
+            cr_assert_eq(grd_read_f32(normal, y, 2 * columns), GRD_OK);
+            for (int i = 0; i < 2 * columns; i++)
+                cr_assert_eq(isnan(y[i]), i < columns, "%d columns, %d: %g", columns, i,
+                             (double)y[i]);
+        }
+        cr_assert_eq(grd_scope_end(scope), GRD_OK, "%s", grd_error_message());
+    }
+}

@@ -191,3 +191,37 @@ Test(transcendental, every_length_gives_the_same_bits)
             }
         }
 }
+
+/* The word's angle less its whole quarters, so that the reference is exact where a sine is 0. */
+static double exact_normal(uint32_t of_radius, uint32_t of_angle, bool sine)
+{
+    const double radius = sqrt(-2 * log(((double)of_radius + 1) / 4294967296.));
+    const uint32_t ahead = of_angle + (1u << 29), quarters = (ahead >> 30) - sine;
+    const double rest = ((double)(ahead & 0x3fffffff) - 536870912.) / 2147483648. * acos(-1);
+    const double turned[4] = { cos(rest), -sin(rest), -cos(rest), sin(rest) };
+    return radius * turned[quarters & 3];
+}
+
+/* Each radius with each angle where something begins or ends, and random ones. */
+Test(transcendental, normal_numbers_are_those_of_their_words)
+{
+    static const uint32_t edges[] = { 0,          1,          0x1fffffff, 0x20000000, 0x3fffffff,
+                                      0x40000000, 0x5a82799a, 0x80000000, 0xb504f332, 0xb504f333,
+                                      0xbfffffff, 0xc0000000, 0xdfffffff, 0xe0000000, 0xffffffff };
+    enum { EDGES = sizeof edges / sizeof edges[0], PAIRS = EDGES * EDGES + 1000 };
+    static uint32_t words[2 * PAIRS];
+    static double y[2 * PAIRS + 1];
+    for (int i = 0; i < 2 * PAIRS; i++)
+        words[i] = i < 2 * EDGES * EDGES ? edges[i % 2 ? i / 2 % EDGES : i / 2 / EDGES]
+                                         : (uint32_t)i * 2654435761u;
+    for (int set = 0; set < SETS; set++) {
+        y[2 * PAIRS] = 77;
+        grdi_choose_loops(sets[set])->normal(2 * PAIRS, y, words);
+        for (int i = 0; i < 2 * PAIRS; i++) {
+            const double exact = exact_normal(words[i / 2 * 2], words[i / 2 * 2 + 1], i % 2);
+            cr_assert_float_eq(y[i], exact, 5e-15, "%s: %u, %u: %.17g, not %.17g", sets[set],
+                               words[i / 2 * 2], words[i / 2 * 2 + 1], y[i], exact);
+        }
+        cr_assert_eq(y[2 * PAIRS], 77);
+    }
+}

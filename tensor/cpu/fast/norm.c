@@ -57,8 +57,10 @@ static void apply(int64_t n, float *y, const float *x, const norm *m, const floa
 {
     const vec none = all(0);
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
+    for (; i + LANES <= n; i += LANES) {
+        ask_for(x + n + i);
         store(y + i, mul_add(normal(m, load(x + i)), load(weight + i), load(bias + i)));
+    }
     if (i < n) {
         const vec z = normal(m, load_part(x + i, n - i, none));
         const vec w = load_part(weight + i, n - i, none), b = load_part(bias + i, n - i, none);
@@ -75,7 +77,7 @@ void GRDI_LOOP(norm_f32)(int64_t n, float *y, const float *x, const float *weigh
     moments(n, x, shift, &sum, &squares);
     const float rest = centre ? sum * share : 0;
     const float var = squares * share - rest * rest;
-    const float factor = 1 / sqrtf((var > 0 ? var : 0) + (float)eps);
+    const float factor = 1 / sqrtf((var < 0 ? 0 : var) + (float)eps);
     const norm m = { all(shift), all(rest), all(factor) };
     apply(n, y, x, &m, weight, bias);
     stats[0] = (double)shift + (double)rest;

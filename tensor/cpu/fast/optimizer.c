@@ -60,9 +60,20 @@ static vec adam_step(vec x, vec *m, vec *v, vec dx, const adam_numbers *s)
     return s->shrink * x - s->step * *m / mul_add(s->root, square_root(*v), s->eps);
 }
 
+/* The memory of elements to come, a line of the cache at a time: the processor foresees so many
+ * streams only in part, and none beyond its page. */
+static inline void ask_ahead(const float *x, const float *m, const float *v, const float *dx)
+{
+    __builtin_prefetch(x, 1);
+    __builtin_prefetch(m, 1);
+    __builtin_prefetch(v, 1);
+    __builtin_prefetch(dx);
+}
+
 void GRDI_LOOP(adam_f32)(int64_t n, float *x, float *m, float *v, const float *dx,
                          const grdi_adam *numbers)
 {
+    enum { LINE = 16, AHEAD = 256 };
     const adam_numbers s = {
         all((float)numbers->beta1),  all((float)(1 - numbers->beta1)),
         all((float)numbers->beta2),  all((float)(1 - numbers->beta2)),
@@ -71,6 +82,8 @@ void GRDI_LOOP(adam_f32)(int64_t n, float *x, float *m, float *v, const float *d
     };
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES) {
+        if (i % LINE == 0)
+            ask_ahead(x + i + AHEAD, m + i + AHEAD, v + i + AHEAD, dx + i + AHEAD);
         vec first = load(m + i), second = load(v + i);
         store(x + i, adam_step(load(x + i), &first, &second, load(dx + i), &s));
         store(m + i, first);

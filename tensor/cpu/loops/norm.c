@@ -18,7 +18,7 @@ void GRDI_LOOP(norm_f32)(int64_t n, float *y, const float *x, const float *weigh
     }
     const float rest = centre ? sum / (float)n : 0;
     const float var = squares / (float)n - rest * rest;
-    const float factor = 1 / sqrtf((var > 0 ? var : 0) + (float)eps);
+    const float factor = 1 / sqrtf((var < 0 ? 0 : var) + (float)eps);
     for (int64_t i = 0; i < n; i++)
         y[i] = (x[i] - shift - rest) * factor * weight[i] + bias[i];
     stats[0] = (double)shift + (double)rest;
