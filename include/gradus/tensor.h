@@ -147,8 +147,8 @@ GRD_API bool grd_cuda_available(void);
 /* "cpu"; "cuda", the first GPU; "cuda:1", the second. A scope inside no other, that names no
  * device, is of the one that the environment's GRADUS_DEVICE names so; unset: cpu. */
 GRD_API grd_device *grd_device_named(const char *name);
-/* Whether a GPU's products of f32 may round their factors to TF32's 10 bits, which tensor cores
- * take, where cuBLASLt computes them; at first they may not. GRD_ERROR_UNSUPPORTED on the
+/* Whether a GPU's products of f32, and those within its attention, may round their factors to
+ * TF32's 10 bits, which tensor cores take; at first they may not. GRD_ERROR_UNSUPPORTED on the
  * processor. */
 GRD_API grd_status grd_device_allow_tf32(grd_device *device, bool allow);
 /* Threads used for one op on this device; 0: as many as the process may use. Any number gives the

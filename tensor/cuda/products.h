@@ -11,6 +11,6 @@ grd_status grdi_cuda_product(grd_device *device, const grdi_array *y, const grdi
                              const grdi_array *b, const grdi_array *bias, bool *done);
 
 /* grd_device_allow_tf32. */
-grd_status grdi_cuda_allow_tf32(grd_device *device, bool allow);
+void grdi_cuda_allow_tf32(grd_device *device, bool allow);
 
 #endif
