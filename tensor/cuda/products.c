@@ -375,8 +375,7 @@ grd_status grdi_cuda_product(grd_device *device, const grdi_array *y, const grdi
     return status;
 }
 
-grd_status grdi_cuda_allow_tf32(grd_device *device, bool allow)
+void grdi_cuda_allow_tf32(grd_device *device, bool allow)
 {
     grdi_cuda_of(device)->tf32 = allow;
-    return GRD_OK;
 }
