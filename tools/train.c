@@ -240,7 +240,7 @@ static int begin(options *o, run *r)
         status = check_precision(o);
     if (status != 0)
         return status;
-    if (o->cuda_graph == 1 && strcmp(o->device, "cuda") != 0)
+    if (o->cuda_graph == 1 && strcmp(o->device, "cpu") == 0)
         return complain("--cuda-graph needs --device cuda: only GPUs have graphs"), EXIT_USAGE;
     if (o->cuda_graph == 1 && strcmp(o->precision, "fp16") == 0)
         return complain("--cuda-graph: not with --precision fp16, whose steps wait to know whether "

@@ -64,8 +64,9 @@ class Cuda(Case):
                 self.assertAlmostEqual(norm, there["grad_norms"][layer], 7)
 
     def test_a_dry_run(self):
-        self.expect(0, gradus("train", *TINY, *FAST, "--device", "cuda", "--cuda-graph", "--dry-run"), "tokens/s",
-                    stream="stdout")
+        for device in ("cuda", "cuda:1"):
+            self.expect(0, gradus("train", *TINY, *FAST, "--device", device, "--cuda-graph", "--dry-run"), "tokens/s",
+                        stream="stdout")
 
 
 if __name__ == "__main__":
