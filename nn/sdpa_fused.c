@@ -140,7 +140,7 @@ void grdi_sdpa_name_fused(const grdi_sdpa_call *c, grd_kernel_choice *choice)
     choice->chosen = "flash";
     if (!library || !describe(c, &call))
         return;
-    for (int pass = 0; pass < GRDI_ATTENTION_PASSES; pass++) {
+    for (grdi_attention_pass pass = GRDI_FORWARD; pass < GRDI_ATTENTION_PASSES; pass++) {
         const char *why = wanted[pass] ? grdi_flash_refusal(&call, pass) : NULL;
         if (why)
             add_refusal(choice, library->name[pass], why);
