@@ -206,6 +206,18 @@ static void release(grd_device *device, const grdi_cuda_flash *f, size_t bytes)
         grdi_cuda_free(device, f->sides, bytes);
 }
 
+/* A call of backward, with those numbers. */
+static grd_status begin_backward(grd_device *device, grdi_cuda_flash *f, const grdi_flash *how,
+                                 const grdi_flash_gradient *gradient, const grdi_array *query,
+                                 const grdi_array *key, const grdi_array *value, const int *only_if,
+                                 size_t *bytes)
+{
+    *f = call_of(how, query, key, value);
+    f->only_if = only_if;
+    set_gradient(f, gradient);
+    return prepare(device, f, bytes);
+}
+
 static int backward_rows(const grdi_cuda_flash *f)
 {
     return side_of(f->dtype) / 16;
@@ -247,13 +259,12 @@ grd_status grdi_cuda_own_attention_backward(grd_device *device, const grdi_flash
                                             const grdi_array *query, const grdi_array *key,
                                             const grdi_array *value, const int *only_if)
 {
+    grdi_cuda_flash f;
     size_t bytes;
     if (!fits(query, key, value))
         return GRD_ERROR_UNSUPPORTED;
-    grdi_cuda_flash f = call_of(how, query, key, value);
-    f.only_if = only_if;
-    set_gradient(&f, gradient);
-    grd_status status = prepare(device, &f, &bytes);
+    grd_status status =
+        begin_backward(device, &f, how, gradient, query, key, value, only_if, &bytes);
     if (status == GRD_OK)
         status = of_keys(device, &f);
     if (status == GRD_OK)
@@ -273,15 +284,14 @@ grd_status grdi_cuda_own_attention_additive(grd_device *device, const grdi_flash
                                             const grdi_array *query, const grdi_array *key,
                                             const grdi_array *value, const int *only_if)
 {
+    grdi_cuda_flash f;
     size_t bytes;
     const grdi_array *x = gradient->dadditive;
     const int side = side_of(x->dtype);
     if (!fits(query, key, value))
         return GRD_ERROR_UNSUPPORTED;
-    grdi_cuda_flash f = call_of(how, query, key, value);
-    f.only_if = only_if;
-    set_gradient(&f, gradient);
-    grd_status status = prepare(device, &f, &bytes);
+    grd_status status =
+        begin_backward(device, &f, how, gradient, query, key, value, only_if, &bytes);
     if (status == GRD_OK)
         status = launch(device, &grdi_cuda_image_flash_additive, "flash_additive", &f,
                         shares(x, 0, 1) * shares(x, 1, 1) * shares(x, 2, side) * shares(x, 3, side),
